@@ -192,9 +192,13 @@ class Ledger:
                         yield Moved(terminal_of(operation), line, pair, frozenset([terminal_of(other)]))
 
     def _put(self, meant: Mapping[str, Meant], removal: str, left: str, line: str) -> list[str]:
-        """The orders to which who removed a line from one added it, as far as that can be judged."""
-        by = terminal_of(removal)
-        added = [m.adds[0] for o, m in meant.items() if m.adds and m.adds[1] == line and terminal_of(o) == by]
+        """The orders to which who removed a line from one added it with that, as far as that can be judged."""
+        by, number = terminal_of(removal), _number(removal)
+        added = [
+            m.adds[0]
+            for o, m in meant.items()
+            if m.adds and m.adds[1] == line and terminal_of(o) == by and abs(_number(o) - number) <= 1
+        ]
         return [right for right in added if right != left and not {left, right} & self.vague]
 
     def taken_off(self, operation: str) -> bool:
@@ -357,3 +361,8 @@ class Ledger:
         if self.exact and name not in self.vague:
             found += [f"orders {name}: item {i} was removed and is there" for i in sorted({*items} & removed)]
         return found
+
+
+def _number(operation: str) -> int:
+    """The how manieth of its terminal: who moves a line writes one operation, or two in a row."""
+    return int(operation.rpartition("/")[2].removeprefix("op-"))

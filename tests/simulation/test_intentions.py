@@ -192,6 +192,16 @@ def test_of_a_line_that_is_in_two_orders_both_authors_are_told() -> None:
     assert not moved(seen=("u/1",))
 
 
+def test_who_takes_a_line_off_and_much_later_puts_it_elsewhere_moved_it_not() -> None:
+    ledger = Ledger()
+    ledger.meant["t/op-1"] = Meant(removes=("one", frozenset("i")))
+    ledger.meant["t/op-5"] = Meant(adds=("two", "i"))
+    ledger.meant["u/op-1"] = Meant(changes=("one", "i"), quantity=Decimal(1))
+    assert not [*ledger.moved([*ledger.meant])]
+    ledger.meant["t/op-2"] = Meant(adds=("two", "i"))
+    assert [*ledger.moved([*ledger.meant])]
+
+
 def brought(seen: frozenset[str], fields: dict[str, Any] | None, *others: str) -> list[str]:
     """What is wrong where t brought an order back with a note, and this is shown of it."""
     rows = [LogRow(1, "operation", 0, *FORM, name.split("/")[1], name[0], updates=NOTED) for name in ("t/1", *others)]
