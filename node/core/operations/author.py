@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from crdt.classes import define
-from node.core.entities.again import Again, OfAll
+from node.core.entities.again import OfAll
 from node.core.log.group import Recipient
 from storage.records import CLASSES, FirstAttempt
 
@@ -84,10 +84,6 @@ class Author:
     age_ms: int | None = 0
     read_upto: int = -1
     stranger: bool = False
-
-    def sent_again(self, priority: int) -> Again:
-        """What it was sent once more of a class."""
-        return tuple([(after[priority], upto) for after, upto in self.again])
 
 
 def absent(terminal_id: str, user_id: str | None = None) -> Author:

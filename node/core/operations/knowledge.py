@@ -19,6 +19,7 @@ from strategies.kinds.kind import ABSENT, NOTHING_COUNTED
 
 if TYPE_CHECKING:
     from crdt.records import Path
+    from node.core.entities.again import Again
     from node.core.entities.entity import Entity
     from node.core.operations.author import Author
     from node.wire.messages import Operation
@@ -88,7 +89,7 @@ class Knowledge:
             left_ms, positions = self._brought.get(author.terminal_id, NOT_ELSEWHERE)
             if author.wrote_ms is None or author.wrote_ms >= left_ms:
                 confirmed = max(confirmed, positions[priority])
-        return Evidence(confirmed, may_have_read, author.sent_again(priority))
+        return Evidence(confirmed, may_have_read, _again(author, priority))
 
     def confirmed(self, author: Author, entity: Entity) -> int:
         """The last row of this entity's class that the author confirmed, or read over HTTP with its token."""
@@ -172,10 +173,10 @@ class Knowledge:
         terminal, first, row, newest = author.terminal_id, author.first_attempt, reach.row, reach.newest
         if first is not None:
             return AuthorView(terminal, row, first.again, first.head, newest)
-        return AuthorView(terminal, row, author.sent_again(entity.policy.priority_class), None, newest)
+        return AuthorView(terminal, row, _again(author, entity.policy.priority_class), None, newest)
 
     def is_stranger(self, author: Author, entity: Entity) -> bool:
-        """Whether an author may have been shown what no node that answers knows of."""
+        """Whether an author that comes from elsewhere may have been shown what no node that answers knows of."""
         return author.stranger and self.elsewhere(entity.policy.priority_class) is not None
 
     def last_known(self, author: Author, reach: Reach, entity: Entity, name: str) -> Count | None:
@@ -244,3 +245,8 @@ class Knowledge:
     def provide(self, wanted: Sequence[History], found: Sequence[Sequence[LogRow]]) -> None:
         """Take histories that were read. They serve the next decision only."""
         self._histories = dict(zip(wanted, found, strict=True))
+
+
+def _again(author: Author, priority: int) -> Again:
+    """What an author was sent once more of a class."""
+    return tuple([(after[priority], upto) for after, upto in author.again])
