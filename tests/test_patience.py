@@ -37,7 +37,6 @@ EXCEPTIONS = {
     "e2e/test_strange_hub.py": {"wait": "goes on writing meanwhile"},
     "client/test_store.py": {"answer": "the answer must not come"},
     "hubs/test_engine.py": {"PostgresEngine": "it must be too slow"},
-    "hubs/test_redis.py": {"RedisEngine": "it must be too slow"},
     "launcher.py": {"wait": "looks whether it is over"},
     "runtime/net/test_client.py": {"connect": "nobody answers"},
 }

@@ -196,7 +196,7 @@ def test_a_beat_writes_what_has_changed_and_not_a_row_for_each_realm(shared: OnP
 
 
 def test_a_process_that_is_stopped_within_a_transaction_holds_up_nobody(to: str) -> None:
-    stopped, other = PostgresEngine(to, timeout_s=0.5), PostgresEngine(to, timeout_s=PATIENCE_S)
+    stopped, other = PostgresEngine(to, timeout_s=2), PostgresEngine(to, timeout_s=PATIENCE_S)
     stopped.beat(A, {}, ["loja-a"], TTL_MS)
     stopped.claim(A, {"loja-a": 0}, TTL_MS)
     connection = stopped._connection

@@ -18,6 +18,7 @@ from node.runtime import x509
 from tests.authority import Authority, make
 from tests.hubs.conftest import on_redis
 from tests.hubs.redis_server import PASSWORD, QUOTED, RedisServer
+from tests.patience import PATIENCE_S
 from tests.processes import ROOT
 
 if TYPE_CHECKING:
@@ -97,8 +98,9 @@ def test_a_server_that_is_full_refuses_the_whole_of_a_call(on: OnRedis) -> None:
 
 
 def test_a_server_that_stands_still_is_given_up(on: OnRedis) -> None:
-    engine = RedisEngine(on.to, timeout_s=0.2)
+    engine = RedisEngine(on.to, timeout_s=PATIENCE_S)
     engine.beat(A, {}, (), TTL_MS)
+    engine.timeout_s = 0.2
     on.server.stand_still()
     try:
         assert refused(engine)
