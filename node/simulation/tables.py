@@ -107,7 +107,7 @@ class Tables:
         self._notes += 1
         place, value = rng.randrange(len(listed)), f"n-{self._notes}"
         line = listed[place]["id"]
-        seen = authors.seen(terminal)
+        seen = authors.looked_at(terminal)
         listed[place] = {**listed[place], "note": value}
         data: Data = {"items": listed, **authors.version(terminal, key)}
         operation = authors.write_meant(terminal, key, "UPDATE", data, Meant(changes=(name, line)))
