@@ -310,5 +310,5 @@ def writer_of(replica: Replica, stamp: Stamp, author: Author, reach: Reach, enti
         partial(knowledge.last_known, author, reach),
         partial(knowledge.last_known_list, author, reach),
         partial(knowledge.repeats, author, reach),
-        author.stranger and knowledge.is_stranger(author, entity),
+        knowledge.is_stranger(author, entity),
     )

@@ -59,7 +59,6 @@ class Author:
     may_have_read: by priority class, the last row that was sent to the terminal and that it may have read.
     received: what its program has surely read, by what was confirmed on the terminal's latest connection. It may be
         sent rows again that an earlier connection confirms late.
-    at_connect: the position with which the latest connection began.
     again: what it was sent once more on the latest connection, by class (node/core/entities/again.py).
     sendings: when the terminal was sent what.
     wrote_ms: when it wrote the operation at the latest, on the monotonic clock; None for now, or where nothing tells.
@@ -76,7 +75,6 @@ class Author:
     acknowledged: Sequence[int] = NOWHERE
     may_have_read: Callable[[int], int] = NOWHERE.__getitem__
     received: Sequence[int] = NOWHERE
-    at_connect: Sequence[int] = NOWHERE
     again: OfAll = ((NOWHERE, 0),)
     first_attempt: FirstAttempt | None = None
     sendings: Sent | None = None

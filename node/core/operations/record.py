@@ -361,7 +361,7 @@ def _on_its_way(replica: Replica, author: Author, entity: Entity, now: Instant) 
             return True
         known = min(known, first.received)
     if author.age_ms is None:
-        known = min(known, author.at_connect[priority])
+        known = min(known, *(after[priority] for after, _ in author.again))
     elif author.age_ms and author.sendings is not None:
         known = min(known, author.sendings.since(now.mono_ms - author.age_ms, priority))
     return max(sent, refused) > known

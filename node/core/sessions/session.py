@@ -188,7 +188,6 @@ class Session:
             self.delivery.window.acked,
             self.delivery.window.may_have_read,
             received,
-            window.at_connect,
             latest.delivery.feed.again,
             sendings=self.delivery.window.sendings,
             age_ms=said_ms and said_ms + late_ms,
