@@ -17,11 +17,12 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.harness import World
+from tests.processes import NodeProcess
 from tests.scenarios.seeds import EXAMPLES
 from tests.slices import VARIABLE, made
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
 # Without byte code, each process that a test starts compiles the whole node, which is half of what its start costs.
 sys.dont_write_bytecode = False
@@ -63,6 +64,19 @@ def pytest_collection_finish() -> None:
     """What was collected stays to the end: whoever looks for garbage in it looks in vain, a sixth of the time."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup() -> Generator[None, object, object]:
+    """A fixture that fails half way has nobody who ends the nodes that it has started: they would go on beside all
+    later tests, and what is open of them be the fault of one of these."""
+    before = set(NodeProcess.started)
+    try:
+        return (yield)
+    except BaseException:
+        for node in NodeProcess.started - before:
+            node.end()
+        raise
 
 
 class Database(sqlite3.Connection):

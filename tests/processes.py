@@ -14,7 +14,7 @@ import sys
 import tempfile
 import weakref
 from pathlib import Path
-from typing import NoReturn
+from typing import ClassVar, NoReturn
 
 import pytest
 
@@ -50,6 +50,8 @@ class NodeProcess:
     """
 
     process: subprocess.Popen[str] | Launched
+    started: ClassVar[set[NodeProcess]] = set()
+    """Those that run, or whose output is open."""
 
     def __init__(
         self, data: Path, *flags: str, wrap: tuple[str, ...] = (), first: tuple[str, ...] = (), config: str = ""
@@ -75,6 +77,7 @@ class NodeProcess:
                 )
             else:
                 self.process = launch_read(words, log, self.first)
+        self.started.add(self)
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         found = re.search(r"(wss?://127\.0\.0\.1:(\d+))", line)
@@ -102,10 +105,12 @@ class NodeProcess:
     def end(self) -> None:
         if self.process.poll() is None:
             self.kill()
+        self._close()
 
     def _close(self) -> None:
         if self.process.stdout is not None:
             self.process.stdout.close()
+        self.started.discard(self)
 
 
 def _read(line: str) -> str:

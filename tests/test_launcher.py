@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.conftest import pytest_fixture_setup
 from tests.launcher import HANDED, ROOT
 from tests.patience import PATIENCE_S
+from tests.processes import NodeProcess
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,3 +42,13 @@ def test_no_node_outlives_the_tests_that_forgot_it(tmp_path: Path) -> None:
             assert select.select([node], [], [], PATIENCE_S)[0], "it ended"
         finally:
             os.close(node)
+
+
+def test_what_a_fixture_has_started_that_fails_is_ended(tmp_path: Path) -> None:
+    setup = pytest_fixture_setup()
+    next(setup)
+    node = NodeProcess(tmp_path / "data").start()
+    with pytest.raises(ValueError, match="half way"):
+        setup.throw(ValueError("half way"))
+    assert node.process.poll() is not None
+    assert node not in NodeProcess.started

@@ -6,6 +6,7 @@ import http.client
 import secrets
 import socket
 import ssl
+import time
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,10 @@ from storage.sqlite.database import StorageError
 from storage.sqlite.store import Store
 
 PATIENCE_S = 15.0
+AGAIN_S = 1.0
+"""When a hub is asked again that cannot answer at the moment: a store of head office may be changing hands."""
+
+UNAVAILABLE = 503
 MOST_BYTES = 1_048_576
 """Most bytes of a hub's answer, with the configuration in it."""
 
@@ -129,6 +134,18 @@ class _Hub:
 
     def ask(self, name: str) -> dict[str, Any]:
         """What the hub says to a newcomer. Raises ClickException where it refuses, or does not know the code."""
+        until_s = time.monotonic() + PATIENCE_S
+        while True:
+            status, answer = self._asked(name)
+            if status != UNAVAILABLE or time.monotonic() > until_s:
+                break
+            time.sleep(AGAIN_S)
+        if status != 200:
+            raise click.ClickException(f"{self.url}: {printable(str(answer.get('error')))}")
+        return answer
+
+    def _asked(self, name: str) -> tuple[int, dict[str, Any]]:
+        """The status of the answer, and what it says, proved where the status is 200. Raises ClickException."""
         key, nonce = key_of(self.code), secrets.token_hex(32)
         with closing(self._connected()) as connection:
             words = {"name": name_of(self.code), "nonce": nonce, "terminal_id": name}
@@ -142,14 +159,14 @@ class _Hub:
                 response = connection.getresponse()
                 body = orjson.loads(response.read(MOST_BYTES))
                 if response.status != 200:
-                    raise click.ClickException(f"{self.url}: {printable(str(body.get('error')))}")
+                    return response.status, {"error": body.get("error")}
                 said, given = str(body["said"]), str(body["proof"])
                 if not proves(given, key, HUB, self.fingerprint, nonce, said):
                     raise click.ClickException(f"{self.url} não conhece o código / does not know the code")
                 answer: dict[str, Any] = orjson.loads(said)
             except (http.client.HTTPException, orjson.JSONDecodeError, AttributeError, KeyError) as error:
                 raise click.ClickException(f"{self.url}: {NO_NODE}") from error
-        return answer
+        return 200, answer
 
     def _connected(self) -> http.client.HTTPConnection:
         parts = urlsplit(self.url)

@@ -54,9 +54,14 @@ class Chain:
     def _hub(self) -> NodeProcess:
         """It joins at the owner, and dials the process that is none."""
         data, toml = self.folder / "hub", self.folder / "hub.toml"
-        code = json.loads(self._pair())["code"]
-        url = self.other().url
-        said("join", url, code, "--office", self.store, "--id", "hub", "--data", data, "--config", toml)
+
+        def joined() -> bool:
+            """With a code whose owner may have lost the store meanwhile: then whoever joins asks for another one."""
+            code, url = json.loads(self._pair())["code"], self.other().url
+            words = ("join", url, code, "--office", self.store, "--id", "hub", "--data", data, "--config", toml)
+            return comanda(*words).returncode == 0
+
+        until(joined, "the store's hub joins")
         toml.write_text(toml.read_text().replace("[links]\n", "[links]\npaused_s = 0.3\n"))
         return NodeProcess(data, "--config", str(toml)).start()
 
