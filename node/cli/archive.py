@@ -12,10 +12,10 @@ import click
 
 from node.cli.addresses import ASKED
 from node.cli.asking import LONG_S, ask, say_zone, where_asked
-from node.cli.clock import timestamp
 from node.cli.options import progress_bars
 from node.cli.output import json_option, say, say_json
 from node.cli.secure import secure_options
+from node.clock import timestamp
 from node.config.remembered import recalled
 from node.errors import ComandaError
 from storage.audit.archiving import Until, furthest_behind

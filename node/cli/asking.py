@@ -7,24 +7,20 @@ asked at its URL, with the token of the environment.
 from __future__ import annotations
 
 import os
-import socket
-from contextlib import ExitStack
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode
 
 import click
 import httpx
-import orjson
 
+from node.asking import Unanswered, Unreached, ask_here, object_of
+from node.asking import pages as pages_of
 from node.cli.addresses import ASKED
 from node.cli.output import say
 from node.cli.secure import secure_options, secured
 from node.config.sections import NodeSection
-from node.control import door, is_there
-from node.printable import printable
-from storage.system import unix_socket
+from node.control import is_there
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -34,9 +30,6 @@ TOKEN = "COMANDA_TOKEN"
 
 DATA = "COMANDA_NODE_DATA"
 """Environment variable with the data directory, of the node itself as of those who ask it."""
-
-PAGE = 500
-"""What is asked for at once of an answer that comes in pages."""
 
 LONG_S = 3_600.0
 """How long an answer may take that copies or archives a database."""
@@ -86,53 +79,26 @@ def ask(url: str, path: str, method: str = "GET", timeout_s: float = 30.0) -> di
     status than 200 or with something else than JSON; NoNode where it cannot be reached.
     """
     try:
-        with ExitStack() as opened:
-            if url.startswith(CONTROL):
-                directory = Path(url.removeprefix(CONTROL))
-                if not is_there(directory):
-                    raise NoNode(f"nenhum nó em / no node runs in {directory}")
-                way = opened.enter_context(door(directory))
-                if way.address is not None:
-                    _knock(way.address)
-                transport = httpx.HTTPTransport(uds=way.address)
-                client = opened.enter_context(httpx.Client(transport=transport, headers=way.headers))
-                host = "localhost" if way.address is not None else f"127.0.0.1:{way.port}"
-                answer = client.request(method, f"http://{host}{path}", timeout=timeout_s)
-            else:
-                token = os.environ.get(TOKEN)
-                headers = {"Authorization": f"Bearer {token}"} if token else {}
-                trust = secured().context() if url.startswith("https:") else True
-                place = url.rstrip("/") + path
-                answer = httpx.request(method, place, headers=headers, timeout=timeout_s, verify=trust)
-        body: dict[str, Any] = orjson.loads(answer.content)  # which takes no half of a surrogate pair
+        if url.startswith(CONTROL):
+            return ask_here(Path(url.removeprefix(CONTROL)), path, method, timeout_s)
+        token = os.environ.get(TOKEN)
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        trust = secured().context() if url.startswith("https:") else True
+        place = url.rstrip("/") + path
+        return object_of(httpx.request(method, place, headers=headers, timeout=timeout_s, verify=trust), url)
+    except Unreached as error:
+        raise NoNode(str(error)) from error
+    except Unanswered as error:
+        raise click.ClickException(str(error)) from error
     except (httpx.ConnectError, OSError) as error:
         raise NoNode(f"{url}: {error}") from error
     except (httpx.HTTPError, ValueError) as error:
         raise click.ClickException(f"{url}: {error}") from error
-    if answer.status_code != 200:
-        raise click.ClickException(f"{url}: {answer.status_code} {printable(str(body.get('error')))}")
-    return body
-
-
-def _knock(address: str) -> None:
-    """Raises OSError where nobody listens there: httpcore does not close a UNIX socket that it could not connect."""
-    with unix_socket(socket.SOCK_STREAM) as knocking:
-        knocking.connect(address)
 
 
 def pages(url: str, path: str, **query: object) -> Iterator[dict[str, Any]]:
-    """The pages of an answer, from the first one on, each asked for when it is wanted.
-
-    path: without a query. query: its parameters; what is None is left out. Raises as `ask` does.
-    """
-    after: object = None
-    while True:
-        said = {name: value for name, value in {**query, "limit": PAGE, "after": after}.items() if value is not None}
-        page = ask(url, f"{path}?{urlencode(said)}")
-        yield page
-        after = page.get("next")
-        if after is None:
-            return
+    """As of `node.asking`. Raises as `ask` does."""
+    return pages_of(partial(ask, url), path, **query)
 
 
 def say_zone(said: dict[str, Any] | None) -> None:

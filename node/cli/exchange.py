@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from node.cli.asking import ask
-from node.cli.client import Terminal, converse
+from node.cli.client import reach
+from node.runtime.terminal import Terminal, converse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -66,7 +67,7 @@ async def _exchange(
     url: str, terminal: Terminal, message: dict[str, Any], heard: list[dict[str, Any]], nursery: trio.Nursery
 ) -> str | None:
     """Why there is no answer that should be."""
-    await terminal.reach(url, nursery)
+    await reach(terminal, url, nursery)
     terminal.say(message)
     if ANSWERS.get(str(message.get("type"))) != ():
         await terminal.until(lambda: bool(heard) or not terminal.online)

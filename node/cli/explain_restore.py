@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from node.cli.clock import timestamp
 from node.cli.exchange import exchange
+from node.clock import timestamp
 
 OVERRULED = "overruled"
 """What became of a write that a deletion had not seen and prevailed over."""

@@ -9,9 +9,10 @@ import click
 import orjson
 
 from node.cli.asking import ask, node_option
-from node.cli.client import Terminal, converse
-from node.cli.clock import timestamp
+from node.cli.client import reach
 from node.cli.output import json_option, say, say_json
+from node.clock import timestamp
+from node.runtime.terminal import Terminal, converse
 
 if TYPE_CHECKING:
     import trio
@@ -55,7 +56,7 @@ class Listening:
         """Until enough was heard. Returns why it stopped before that."""
         terminal = Terminal(terminal_id, kind, "", self._heard, reads=False)
         while self._left != 0:
-            await terminal.reach(url, nursery)
+            await reach(terminal, url, nursery)
             await terminal.until(lambda: not terminal.online or self._left == 0, float("inf"))
             if terminal.turned_away is not None:
                 return terminal.turned_away

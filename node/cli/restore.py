@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from node.cli.clock import timestamp
 from node.cli.options import data_option
 from node.cli.output import json_option, say, say_json
+from node.clock import timestamp
 from storage.sqlite.database import DATABASE, StorageError, lock_directory
 from storage.sqlite.head_note import NOTE_FILE
 from storage.sqlite.reader import Reader

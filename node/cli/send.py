@@ -10,9 +10,9 @@ import click
 import orjson
 
 from node.cli.asking import node_option
-from node.cli.clock import timestamp
 from node.cli.exchange import exchange, status_of, terminal_options
 from node.cli.output import say_json
+from node.clock import timestamp
 
 
 @click.command()

@@ -11,12 +11,12 @@ import click
 
 from node.addresses import AddressError, database_address
 from node.cli.addresses import TARGET, Misread
-from node.cli.cells import guarded
 from node.cli.exports.command import hour_option
 from node.cli.exports.days import Days
 from node.cli.options import data_option, zone_option
 from node.cli.output import json_option, say, say_json
 from node.errors import ConfigError
+from node.lists.cells import guarded
 from node.sink import files
 from node.sink.cursor import PAGE, Cursor, Fenced
 from node.sink.follow import Archived, Follower, Refused

@@ -12,11 +12,11 @@ import click
 from crdt.hlc import iso, time_asked
 from node.cli.addresses import ASKED
 from node.cli.asking import CONTROL, NoNode, ask
-from node.cli.clock import timestamp
 from node.cli.options import data_option
 from node.cli.output import json_option, say, say_json
 from node.cli.secure import secure_options
 from node.cli.settings import settings_in
+from node.clock import timestamp
 from node.errors import ConfigError
 from node.rights import VERBS
 from node.runtime.api.tokens import made, objection, revoked, rotated, shown

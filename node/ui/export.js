@@ -3,7 +3,7 @@
 const COLUMNS = ["timestamp", "accepted_at", "terminal_id", "user_id", "operation", "entity_type", "entity_id", "status", "operation_id", "seq", "changes", "refused"];
 const KINDS = { csv: "text/csv", jsonl: "application/x-ndjson" };
 
-// A cell that begins so is a formula to a spreadsheet, so an apostrophe stands before it, as node/cli/cells.py puts it.
+// A cell that begins so is a formula to a spreadsheet, so an apostrophe stands before it, as node/lists/cells.py puts it.
 const FORMULA = /^'*(\s*[=+\-@\uff1d\uff0b\uff0d\uff20]|[\t\r\n])/;
 
 function cell(value) {

@@ -10,8 +10,8 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from node.cli.clock import timestamp
 from node.cli.options import data_option, progress_bars
+from node.clock import timestamp
 
 
 @click.command()

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from node.cli import main
-from node.cli.clock import timestamp
+from node.clock import timestamp
 from node.runtime.api.tokens import new_token, token_hash
 from storage.records import TokenRow
 from storage.sqlite.store import Store

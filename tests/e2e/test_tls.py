@@ -11,7 +11,7 @@ import orjson
 import pytest
 import trio
 
-from node.cli.client import Terminal
+from node.runtime.terminal import Terminal
 from storage.system import RELOAD
 from tests.authority import Authority, make
 from tests.faults.rig import until

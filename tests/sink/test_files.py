@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pyarrow.parquet
 import pytest
 
-from node.cli.cells import guarded
 from node.errors import ConfigError
+from node.lists.cells import guarded
 from node.sink import sheets
 from node.sink.files import PAGE, Files
 from node.sink.follow import Follower, Refused

@@ -15,12 +15,12 @@ import orjson
 import trio
 
 from crdt.classes import frozen
-from node.cli.client import PATIENCE_S
+from node.runtime.terminal import PATIENCE_S
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from node.cli.client import Terminal
+    from node.runtime.terminal import Terminal
 
 TYPES = ("orders", "products", "customers", "cashier_operations")
 

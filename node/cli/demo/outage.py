@@ -10,8 +10,8 @@ import trio
 from node.cli.demo.nodes import must
 
 if TYPE_CHECKING:
-    from node.cli.client import Terminal
     from node.cli.demo.restaurant import Restaurant
+    from node.runtime.terminal import Terminal
 
 
 class Outage:

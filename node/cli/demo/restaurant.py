@@ -9,9 +9,9 @@ import trio
 from rich.markup import escape
 from rich.table import Table
 
-from node.cli.client import PATIENCE_S, Terminal
 from node.cli.demo.nodes import DemoFailed, DemoNode, Snapshot
 from node.cli.status import print_links
+from node.runtime.terminal import PATIENCE_S, Terminal
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence

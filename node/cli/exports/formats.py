@@ -12,8 +12,8 @@ import click
 import orjson
 import sqlite_utils
 
-from node.cli.cells import guarded
 from node.cli.exports.rows import Row, as_text, columns_of
+from node.lists.cells import guarded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -89,7 +89,7 @@ def _csv(path: Path, rows: Iterable[Row], columns: Sequence[str] | None, plain: 
 
 
 def cell(value: object, plain: bool) -> str:
-    """A value as text. A text that a spreadsheet would take for a formula is guarded (`node/cli/cells.py`)."""
+    """A value as text. A text that a spreadsheet would take for a formula is guarded (`node/lists/cells.py`)."""
     if value is None:
         return ""
     if isinstance(value, bool):

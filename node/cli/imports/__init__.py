@@ -1,5 +1,4 @@
 """`comanda import`: a file of another system becomes operations of a terminal.
 
-file -> reading (rows, and what was recognised) -> columns (which field, which kind) -> notation (values)
-     -> planning (against what the node shows) -> sending (operations) -> report
+options, asking -> node/lists (a plan against what the node shows) -> node/runtime/publishing (operations) -> report
 """

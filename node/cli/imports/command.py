@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 import click
 
 from node.cli.asking import node_option
-from node.cli.imports.options import list_options
+from node.cli.imports.options import list_options, read_list, told_by_click
 from node.cli.imports.report import print_plan, report, say_recognised
-from node.cli.imports.sending import Who
-from node.cli.imports.writing import Place
+from node.cli.imports.writing import place_at, send
 from node.cli.output import json_option, say_json
 from node.printable import printable
+from node.runtime.publishing.sending import Who
 
 if TYPE_CHECKING:
-    from node.cli.imports.options import ListOptions
+    from node.lists.listed import ListOptions
 
 
 @click.command(name="import")
@@ -43,9 +43,10 @@ def import_(
 
     0: tudo entrou / all is in. 1: linhas recusadas, ou interrompido / rows refused, or interrupted.
     """
-    listed, place = options.read(asks=not as_json), Place(url)
-    shown = place.shown(options.entity_type)
-    mapped = listed.mapped(shown)
+    listed, place = read_list(options, asks=not as_json), place_at(url)
+    with told_by_click():
+        shown = place.shown(options.entity_type)
+        mapped = listed.mapped(shown)
     planner = listed.planner(mapped, shown)
     plan = planner.plan(listed.found)
     if not as_json:
@@ -54,7 +55,7 @@ def import_(
     stopped = None
     if not dry_run:
         who = Who(terminal, terminal_type, user, printable(options.file.name))
-        statuses, stopped = place.send(plan, planner, options.entity_type, shown, who)
+        statuses, stopped = send(place, plan, planner, options.entity_type, shown, who)
     if as_json:
         say_json(report(options.file, listed.found, mapped, plan, statuses, dry_run), indent=True)
     else:

@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from zoneinfo import ZoneInfo
 
 import click
 from attrs import fields
 
-from crdt.classes import frozen
-from node.cli.imports import columns
-from node.cli.imports.columns import Wanted
-from node.cli.imports.planning import Planner
-from node.cli.imports.reading import Table, Unreadable, read
+from node.cli.imports.asking import ask, on_a_terminal
 from node.cli.options import zone_option
-from node.config.sections import LimitsSection
-from node.wire.codec import CodecLimits
+from node.lists.columns import Misfit
+from node.lists.listed import ListOptions
+from node.lists.reading import Unreadable
+from node.runtime.publishing.place import UnknownType
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
-    from node.cli.imports.columns import Mapped
-    from node.cli.imports.planning import Shown
+    from node.lists.listed import Listed
 
 OPTIONS = (
     click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False)),
@@ -57,69 +53,29 @@ OPTIONS = (
 )
 
 
-@frozen(kw_only=True)
-class ListOptions:
-    """As they were given."""
-
-    file: Path
-    entity_type: str
-    key: str | None
-    maps: tuple[str, ...]
-    only_mapped: bool
-    encoding: str | None
-    delimiter: str | None
-    decimal: str | None
-    skip: int
-    table: str | None
-    zone: ZoneInfo
-    counts: bool
-    revive: bool
-
-    def read(self, *, asks: bool) -> Listed:
-        """The file. asks: on a terminal, what no option says of its columns. Raises ClickException."""
-        tab = "\t" if (self.delimiter or "").casefold() in ("tab", "\\t") else self.delimiter
-        if tab is not None and len(tab) != 1:
-            raise click.UsageError("--delimiter: um caractere / one character")
-        try:
-            found = read(self.file, encoding=self.encoding, delimiter=tab, skip=self.skip, table=self.table)
-        except (Unreadable, OSError) as error:
-            raise click.ClickException(f"{self.file}: {error}") from error
-        wanted, key = columns.given(self.maps, found.columns), self.key
-        if self.only_mapped:
-            wanted |= {name: columns.Wanted("") for name in found.columns if name not in wanted}
-        elif not self.maps and asks and columns.on_a_terminal():
-            wanted, key = columns.ask(found, wanted, key)
-        return Listed(self, found, wanted, key)
+@contextmanager
+def told_by_click() -> Iterator[None]:
+    """What is wrong with a list, or with what was said of it, as click tells it."""
+    try:
+        yield
+    except Misfit as error:
+        raise click.UsageError(str(error)) from error
+    except UnknownType as error:
+        raise click.ClickException(str(error)) from error
 
 
-@frozen
-class Listed:
-    """A list as it was read, and what becomes of its columns."""
-
-    options: ListOptions
-    found: Table
-    wanted: Mapping[str, Wanted]
-    key: str | None
-
-    def mapped(self, shown: Shown) -> Mapped:
-        """What its rows are where this is shown. Raises click.UsageError."""
-        options = self.options
-        separator = {"comma": ",", "point": ".", None: None}[options.decimal]
-        numbers = shown.counters
-        return columns.mapped(
-            self.found, self.wanted, self.key, decimal=separator, numbers=numbers, zone=options.zone
-        )
-
-    def planner(self, mapped: Mapped, shown: Shown) -> Planner:
-        limits = LimitsSection()
-        of_message = CodecLimits(limits.json_depth, limits.bulk_items, limits.fields, bulk_fields=limits.bulk_fields)
-        options = self.options
-        return Planner(options.entity_type, mapped, shown, of_message, counts=options.counts, revive=options.revive)
+def read_list(options: ListOptions, *, asks: bool) -> Listed:
+    """The file. asks: on a terminal, what no option says of its columns. Raises ClickException."""
+    try:
+        with told_by_click():
+            return options.read(ask if asks and on_a_terminal() else None)
+    except (Unreadable, OSError) as error:
+        raise click.ClickException(f"{options.file}: {error}") from error
 
 
 def list_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The command gets `options`: ListOptions."""
-    names = [attribute.name for attribute in fields(ListOptions)]
+    names = [attribute.name for attribute in fields(ListOptions) if attribute.name != "called"]
 
     @wraps(command)
     def listed(*arguments: Any, **more: Any) -> Any:

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from node.cli.imports.columns import Mapped
-    from node.cli.imports.planning import Plan, Refusal
-    from node.cli.imports.reading import Table
+    from node.lists.columns import Mapped
+    from node.lists.planning import Plan, Refusal
+    from node.lists.reading import Table
 
 LISTED = 50
 """Rows of each table that are printed; --json has all."""

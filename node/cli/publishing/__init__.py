@@ -1,5 +1,1 @@
-"""`comanda publish`: a list of head office goes into the realms of its stores, by ordinary operations.
-
-list -> as `comanda import` reads it -> a plan and operations for each store -> record (up to which row of its log)
-     -> how far the store's nodes have confirmed that
-"""
+"""`comanda publish`: options and tables. What it does is in node/runtime/publishing, as for the page."""

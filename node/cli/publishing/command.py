@@ -3,29 +3,33 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
-from attrs import asdict, evolve
+from attrs import asdict
 
+from node.asking import Unreached
 from node.cli.asking import CONTROL, NoNode, ask
-from node.cli.clock import timestamp
-from node.cli.imports.options import list_options
-from node.cli.imports.planning import Plan
+from node.cli.imports.options import list_options, read_list, told_by_click
 from node.cli.imports.report import refusals_grid, say_recognised
-from node.cli.imports.sending import Who
-from node.cli.imports.writing import KEYBOARD, Place
-from node.cli.options import data_option
+from node.cli.options import data_option, progress_bars
 from node.cli.output import json_option, say, say_json
-from node.cli.publishing.record import Held, Record, Store, begun, held, held_at_owner, records
 from node.cli.screen import Grid, Screen
+from node.clock import timestamp
 from node.printable import printable
-from storage.sqlite.database import StorageError
+from node.runtime.publishing.place import of_data, of_owner
+from node.runtime.publishing.record import Held, Record, Store, begun, how_far, records
+from node.runtime.publishing.run import Run
+from node.runtime.publishing.sending import Who
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from node.cli.imports.options import Listed, ListOptions
+    from rich.progress import TaskID
+
+    from node.lists.listed import ListOptions
+    from node.lists.planning import Plan
 
 STATES = {"missing": "falta / missing", "sent": "a caminho / on its way", "delivered": "entregue / delivered"}
 
@@ -72,28 +76,33 @@ def send(
 
     0: todas as lojas têm tudo / all stores took all. 1: linhas recusadas, ou lojas que faltam / refused, or missing.
     """
-    url = f"{CONTROL}{data}"
-    stores = ask(url, "/api/v1/realms")
+    stores = ask(f"{CONTROL}{data}", "/api/v1/realms")
     chosen = _chosen(stores, sites, everywhere=everywhere)
-    listed, who = options.read(asks=not as_json), Who(terminal, terminal_type, user, printable(options.file.name))
-    record, plans = begun(data, listed, chosen, timestamp()), dict[str, Plan]()
+    listed = read_list(options, asks=not as_json)
+    record = begun(data, listed, chosen, timestamp())
     record.node, record.offices = stores["node_id"], [stores["node_id"], *stores.get("offices", ())]
-    if not dry_run:
-        record.put(data)
-    for site in chosen:
-        place = Place(url, site)
-        try:
-            record.stores[site], plans[site] = _publish(
-                place, listed, who, dry_run=dry_run, first=not plans and not as_json
-            )
-        except (NoNode, click.UsageError):  # which is no matter of one store
-            raise
-        except click.ClickException as error:
-            record.stores[site] = evolve(record.stores[site], wrong=error.message)
-        if not dry_run:
-            record.put(data)
-        if record.stores[site].wrong == KEYBOARD:
-            break
+    with progress_bars() as progress:
+        bars: list[TaskID] = []
+        run = Run(
+            data=data,
+            listed=listed,
+            record=record,
+            sites=chosen,
+            who=Who(terminal, terminal_type, user, printable(options.name)),
+            place=partial(of_data, data),
+            dry_run=dry_run,
+            mapped=lambda mapped: None if as_json else say_recognised(listed.found, mapped),
+            begins=lambda site, plan: bars.append(
+                progress.add_task(site, total=len(plan.created) + len(plan.changed))
+            ),
+            told=lambda count: progress.advance(bars[-1], count),
+        )
+        with told_by_click():
+            try:
+                run()
+            except Unreached as error:
+                raise NoNode(str(error)) from error
+    plans = run.plans
     if as_json:
         say_json(_report(record, plans, chosen, dry_run=dry_run), indent=True)
     else:
@@ -113,24 +122,6 @@ def _chosen(said: dict[str, Any], sites: tuple[str, ...], *, everywhere: bool) -
     if not kept:
         raise click.ClickException("nenhuma loja aqui / no store is kept here: comanda realm add")
     return kept if everywhere else list(dict.fromkeys(sites))
-
-
-def _publish(place: Place, listed: Listed, who: Who, *, dry_run: bool, first: bool) -> tuple[Store, Plan]:
-    """One store. first: nothing was said of the list yet. Raises ClickException."""
-    entity_type = listed.options.entity_type
-    shown = place.shown(entity_type)
-    mapped = listed.mapped(shown)
-    if first:
-        say_recognised(listed.found, mapped)
-    planner = listed.planner(mapped, shown)
-    plan, wrong = planner.plan(listed.found), None
-    at: dict[str, Any] = {"node_id": None, "epoch": None, "head": None}
-    if not dry_run:
-        _, wrong = place.send(plan, planner, entity_type, shown, who)
-        at = at if wrong else ask(place.url, place.asked("/api/v1/links"))
-    refused = len({refusal.line for refusal in plan.refused})
-    counts = {"created": len(plan.created), "changed": len(plan.changed), "unchanged": plan.unchanged}
-    return Store(node=at["node_id"], epoch=at["epoch"], seq=at["head"], refused=refused, wrong=wrong, **counts), plan
 
 
 def _report(record: Record, plans: dict[str, Plan], chosen: list[str], *, dry_run: bool) -> dict[str, object]:
@@ -180,7 +171,7 @@ def status(publication: str | None, data: Path, as_json: bool) -> None:
     record = next((one for one in found if publication in (None, one.id)), None)
     if record is None:
         raise click.ClickException(f"{data}: nenhuma publicação / no publication {publication or ''}")
-    rows = [_held(data, record, site) for site in sorted(record.stores)]
+    rows = [how_far(data, record, site, partial(of_owner, data)) for site in sorted(record.stores)]
     if as_json:
         stores = [{"site": r.site, "state": r.state, "node": r.node, "at": r.at, **asdict(r.store)} for r in rows]
         others = [one.id for one in found if one is not record]
@@ -192,20 +183,6 @@ def status(publication: str | None, data: Path, as_json: bool) -> None:
     for one in found:
         if one is not record:
             say(f"{one.id}  {one.file}  {one.begun}")
-
-
-def _held(data: Path, record: Record, site: str) -> Held:
-    store = record.stores[site]
-    try:
-        here = held(data, site, store, record.offices) if store.node in (None, record.node) else None
-        if here is not None and (here.state != "sent" or len(record.offices) < 2):
-            return here
-        said = ask(f"{CONTROL}{data}", Place("", site).asked("/api/v1/links"))
-        return held_at_owner(said, site, store, record.offices)
-    except StorageError as error:
-        return Held(site, "missing", evolve(store, wrong=str(error)))
-    except click.ClickException as error:
-        return Held(site, "sent", evolve(store, wrong=error.message))
 
 
 def _said(row: Held) -> str:

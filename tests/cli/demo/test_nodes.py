@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from node.cli.client import Terminal
 from node.cli.demo.nodes import DemoFailed, Snapshot, must
+from node.runtime.terminal import Terminal
 
 
 def entity(deleted: bool = False, **data: Any) -> dict[str, Any]:

@@ -16,10 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from node.cli import main
-from node.cli.cells import without_guard
 from node.cli.exports.formats import cell
-from node.cli.imports import notation
-from node.cli.imports.notation import Notation
+from node.lists import notation
+from node.lists.cells import without_guard
+from node.lists.notation import Notation
 from tests.processes import NodeProcess
 
 if TYPE_CHECKING:

@@ -11,9 +11,10 @@ import pytest
 from click.testing import CliRunner
 
 from node.cli import main
-from node.cli.asking import CONTROL
-from node.cli.imports import columns, sending
-from node.cli.imports.planning import Entry
+from node.cli.imports import options
+from node.lists.planning import Entry
+from node.runtime.publishing import sending
+from node.runtime.publishing.place import of_data
 from tests.patience import PATIENCE_S, connect, http_get
 from tests.processes import NodeProcess
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from click.testing import Result
 
-    from node.cli.client import Terminal
+    from node.runtime.terminal import Terminal
 
 ROWS = int(os.environ.get("COMANDA_ROWS", "120"))
 """Products of the large file; 5,000 are to be in within a minute."""
@@ -258,7 +259,7 @@ def test_what_comes_back_with_another_log_is_sent_nothing_that_was_read_in_the_o
             node.start()
 
     who = sending.Who("head-office", "pos", "", "a.csv")
-    sender = sending.Sender(f"{CONTROL}{node.data}", None, who, told, another)
+    sender = sending.Sender(of_data(node.data).reach, None, who, told, another)
     with pytest.raises(sending.Interrupted, match="another owner"):
         sender.send("products", entries, [], 0)
     assert (asked, len(shown(node, "w")) < 12) == ([True, False], True)
@@ -351,7 +352,7 @@ def test_columns_are_asked_for_on_a_terminal(
     node: NodeProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = write(tmp_path / "a.csv", "Código;Descrição;Preço de venda;Obs", "q1;Pão;4,50;x")
-    monkeypatch.setattr(columns, "on_a_terminal", lambda: True)
+    monkeypatch.setattr(options, "on_a_terminal", lambda: True)
     answers = "\n\nvalue\n-\n"
     arguments = ["import", file, "--data", str(node.data)]
     result = CliRunner().invoke(main, arguments, input=answers, env={"COLUMNS": "200"})

@@ -1,24 +1,24 @@
-"""Which column becomes which field: by options, or by questions on a terminal."""
+"""Which column becomes which field."""
 
 from __future__ import annotations
 
-import sys
 import unicodedata
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from crdt.classes import frozen
-from node.cli.imports import notation
-from node.cli.imports.notation import KINDS, Notation
-from node.cli.output import say
-from node.printable import printable
+from node.lists import notation
+from node.lists.notation import KINDS, Notation
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from zoneinfo import ZoneInfo
 
-    from node.cli.imports.reading import Row, Table
+    from node.lists.reading import Table
+
+
+class Misfit(Exception):
+    """What was said of a list does not fit it. Its text is in two languages."""
+
 
 KEYS = ("entity_id", "id")
 """Columns that are the key where none is named."""
@@ -77,12 +77,12 @@ class Wanted:
 
 
 def given(texts: Iterable[str], columns: Sequence[str]) -> dict[str, Wanted]:
-    """`COLUMN=FIELD` or `COLUMN=FIELD:KIND` each; `COLUMN=` leaves a column out. Raises click.UsageError."""
+    """`COLUMN=FIELD` or `COLUMN=FIELD:KIND` each; `COLUMN=` leaves a column out. Raises Misfit."""
     found: dict[str, Wanted] = {}
     for text in texts:
         name, equals, said = text.rpartition("=")
         if not equals:
-            raise click.UsageError(f"--map {text!r}: COLUNA=CAMPO / COLUMN=FIELD")
+            raise Misfit(f"--map {text!r}: COLUNA=CAMPO / COLUMN=FIELD")
         field, colon, kind = said.rpartition(":")
         wanted = Wanted(field.strip(), kind) if colon and kind in KINDS else Wanted(said.strip())
         found[column_of(name, columns)] = wanted
@@ -90,13 +90,13 @@ def given(texts: Iterable[str], columns: Sequence[str]) -> dict[str, Wanted]:
 
 
 def column_of(name: str, columns: Sequence[str]) -> str:
-    """The column of this name, exactly or without regard to case, accents and spaces. Raises click.UsageError."""
+    """The column of this name, exactly or without regard to case, accents and spaces. Raises Misfit."""
     if name in columns:
         return name
     alike = [column for column in columns if _plain(column) == _plain(name)]
     if len(alike) == 1:
         return alike[0]
-    raise click.UsageError(f"não há a coluna / there is no column {name!r}: {', '.join(columns)} (--skip?)")
+    raise Misfit(f"não há a coluna / there is no column {name!r}: {', '.join(columns)} (--skip?)")
 
 
 def mapped(
@@ -108,9 +108,9 @@ def mapped(
     numbers: Collection[str] = (),
     zone: ZoneInfo = notation.STORE_ZONE,
 ) -> Mapped:
-    """The mapping of a table. numbers: fields that are numbers at the node. Raises click.UsageError."""
+    """The mapping of a table. numbers: fields that are numbers at the node. Raises Misfit."""
     key_column = _key(table, wanted, key)
-    texts = {name: [*_texts(table.rows, name)] for name in table.columns}
+    texts = {name: [*texts_of(table, name)] for name in table.columns}
     separator, guessed = (decimal, False) if decimal else _decimal(table, texts, key_column)
     written = Notation(separator, zone)
     columns = []
@@ -127,7 +127,7 @@ def mapped(
     fields = [column.field for column in columns]
     twice = sorted({field for field in fields if fields.count(field) > 1})
     if twice:
-        raise click.UsageError(f"duas colunas para um campo / two columns for one field: {', '.join(twice)}")
+        raise Misfit(f"duas colunas para um campo / two columns for one field: {', '.join(twice)}")
     return Mapped(key_column, table.typed, tuple(columns), written, guessed)
 
 
@@ -138,7 +138,7 @@ def _key(table: Table, wanted: Mapping[str, Wanted], key: str | None) -> str:
     for name in KEYS:
         if name in table.columns or name in by_field:
             return by_field.get(name, name)
-    raise click.UsageError(f"qual é a chave / which is the key (--key)? {', '.join(table.columns)}")
+    raise Misfit(f"qual é a chave / which is the key (--key)? {', '.join(table.columns)}")
 
 
 def _decimal(table: Table, texts: Mapping[str, Sequence[str]], key: str) -> tuple[str, bool]:
@@ -148,34 +148,20 @@ def _decimal(table: Table, texts: Mapping[str, Sequence[str]], key: str) -> tupl
     return separator, guessed and not table.typed
 
 
-def _texts(rows: Iterable[Row], name: str) -> Iterable[str]:
-    cells: Iterable[Any] = (row.cells.get(name) for row in rows if row.problem is None)
+def texts_of(table: Table, name: str) -> Iterator[str]:
+    """The cells of a column that say something."""
+    cells: Iterator[Any] = (row.cells.get(name) for row in table.rows if row.problem is None)
     return (cell for cell in cells if isinstance(cell, str) and cell.strip())
 
 
-# ------------------------------------------------------------------ asking
+def proposed(name: str) -> str:
+    """The field that a column of an old system most likely is."""
+    return next((field for field, names in PROPOSED.items() if _plain(name) in names), name.strip())
 
 
-def on_a_terminal() -> bool:
-    return sys.stdin.isatty() and sys.stdout.isatty()
-
-
-def ask(table: Table, wanted: Mapping[str, Wanted], key: str | None) -> tuple[dict[str, Wanted], str]:
-    """Ask on the terminal for what the options leave open: the key, and each column's field. Raises click.Abort."""
-    say("Enter aceita o que está entre colchetes; - deixa a coluna fora. / Enter takes it; - leaves the column out.")
-    if key is None:
-        likely = next((name for name in table.columns if _plain(name) in KEY_WORDS), table.columns[0])
-        key = click.prompt("chave / key", default=likely, value_proc=lambda name: column_of(name, table.columns))
-    answers = dict(wanted)
-    for name in table.columns:
-        if name in answers or name == key:
-            continue
-        sample = next(iter(_texts(table.rows, name)), "")
-        proposed = next((field for field, names in PROPOSED.items() if _plain(name) in names), name.strip())
-        question = f"{printable(name)}  ({printable(sample, 40)})"
-        field = str(click.prompt(question, default=proposed)).strip()
-        answers[name] = Wanted("" if field == "-" else field)
-    return answers, str(key)
+def likely_key(names: Sequence[str]) -> str:
+    """The column that most likely has each row's id."""
+    return next((name for name in names if _plain(name) in KEY_WORDS), names[0])
 
 
 def _plain(name: str) -> str:

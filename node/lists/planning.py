@@ -9,16 +9,16 @@ import orjson
 from attrs import field
 
 from crdt.classes import define, frozen
-from node.cli.cells import without_guard
-from node.cli.imports import notation
 from node.errors import InvalidMessage
+from node.lists import notation
+from node.lists.cells import without_guard
 from node.wire.codec import ID, ID_ALPHABET, LONGEST_ID, CodecLimits, decode
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from node.cli.imports.columns import Column, Mapped
-    from node.cli.imports.reading import Row, Table
+    from node.lists.columns import Column, Mapped
+    from node.lists.reading import Row, Table
 
 NOT_FIELDS = ("version", "deleted_at")
 """Members of `data` that are no fields of the entity."""

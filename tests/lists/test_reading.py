@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from node.cli.cells import guarded, without_guard
-from node.cli.imports import reading
-from node.cli.imports.reading import Unreadable, read
+from node.lists import reading
+from node.lists.cells import guarded, without_guard
+from node.lists.reading import Unreadable, read
 
 if TYPE_CHECKING:
     from pathlib import Path

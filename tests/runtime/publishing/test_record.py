@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from node.cli.publishing import record as module
-from node.cli.publishing.record import Held, Record, Store, held, held_at_owner, records
+from node.runtime.publishing import record as module
+from node.runtime.publishing.record import Held, Record, Store, held, held_at_owner, records
 from storage.records import FollowerRow
 from tests.sink.rig import Store as Site
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.cli.imports.notation import BOOLEAN, DATE, JSON, NUMBER, TEXT, TIME, Notation, decimal_of, kind_of, read
+from node.lists.notation import BOOLEAN, DATE, JSON, NUMBER, TEXT, TIME, Notation, decimal_of, kind_of, read
 
 if TYPE_CHECKING:
     from decimal import Decimal

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.cli.cells import FORMULA, guarded, without_guard
+from node.lists.cells import FORMULA, guarded, without_guard
 
 PAGE = Path(__file__).parents[2] / "node" / "ui" / "export.js"
 

@@ -19,12 +19,12 @@ from attrs import field
 
 from crdt.classes import define, frozen
 from crdt.json_values import canonical
-from node.cli.client import Terminal, converse
-from node.cli.clock import timestamp
-from node.cli.imports.planning import Entry
+from node.clock import timestamp
+from node.lists.planning import Entry
+from node.runtime.terminal import Terminal, converse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Awaitable, Callable, Iterator, Sequence
 
 UNDER_WAY = 256
 """Operations without an answer at one time."""
@@ -35,6 +35,8 @@ TOGETHER = 200
 RETRY_S = 1.0
 """After which an operation is sent again that the node could not store."""
 
+
+HALTED = "parado / stopped"
 
 MOVED = "a loja mudou de dono: publique de novo / the store has another owner now: send it again"
 
@@ -76,20 +78,22 @@ class Outcome:
 class Sender:
     """Sends plans as one terminal, and the operations carry the file's name.
 
-    realm: as `Terminal` takes it. told: called after each answer, with how many entities it was about. still: asked
-    on a thread before it connects, whether the log is there that the plan was made on.
+    reach: brings its terminal online. realm: as `Terminal` takes it. told: called after each answer, with how many
+    entities it was about. still: asked on a thread before it connects, whether the log is there that the plan was
+    made on. halted: whether somebody wants it to end; what is under way is answered first.
     """
 
     def __init__(
         self,
-        url: str,
+        reach: Callable[[Terminal, trio.Nursery], Awaitable[None]],
         realm: str | None,
         who: Who,
         told: Callable[[int], None],
         still: Callable[[], bool] = lambda: True,
+        halted: Callable[[], bool] = lambda: False,
     ) -> None:
         self.outcome = Outcome()
-        self._url, self._file, self._told, self._still = url, who.file, told, still
+        self._reach, self._file, self._told, self._still, self._halted = reach, who.file, told, still, halted
         self._terminal = Terminal(who.terminal, who.kind, who.user, self._heard, reads=False, realm=realm)
         self._waiting: deque[Batch] = deque()
         self._sent: dict[str, Batch] = {}
@@ -148,12 +152,14 @@ class Sender:
         """None once all is answered, else why not."""
         terminal = self._terminal
         while self._waiting or self._sent or self._again:
+            if self._halted() and not self._sent:
+                return HALTED
             if not terminal.online:
                 if terminal.turned_away is not None:
                     return terminal.turned_away
                 if not await trio.to_thread.run_sync(self._still):
                     return MOVED
-                await terminal.reach(self._url, nursery)
+                await self._reach(terminal, nursery)
             if self._again:
                 await trio.sleep(RETRY_S)
                 self._waiting.extendleft(self._again)
@@ -168,7 +174,7 @@ class Sender:
         return len(self._sent) < unanswered or not self._terminal.online
 
     def _fill(self) -> None:
-        while self._waiting and len(self._sent) < UNDER_WAY:
+        while self._waiting and len(self._sent) < UNDER_WAY and not self._halted():
             batch = self._waiting.popleft()
             batch.operation["timestamp"] = timestamp()
             self._sent[batch.operation["id"]] = batch
