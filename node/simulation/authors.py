@@ -10,7 +10,7 @@ from attrs import define, evolve, field
 
 from crdt.records import name_of
 from node.simulation.restaurant import Restaurant
-from node.simulation.terminal import Data, Terminal
+from node.simulation.terminal import Data, Terminal, own_name
 
 if TYPE_CHECKING:
     from node.simulation.intentions import CountEvent, Edit, Meant
@@ -112,7 +112,7 @@ class Authors:
     def looked_at(self, terminal: Terminal) -> frozenset[str]:
         """Of `seen` what its program has read. Of the rest its node cannot tell, and may take it for seen or not."""
         times = Counter(row for row in terminal.received if isinstance(row, str))  # what is read later is noted twice
-        unread = {name for name in times if times[name] == 1 and name.rpartition("/")[2] in terminal.unread}
+        unread = {name for name in times if times[name] == 1 and name in terminal.unread}
         return self.seen(terminal) - unread
 
     def flickers(self, terminal: Terminal, key: tuple[str, str], name: str) -> bool:
@@ -133,8 +133,3 @@ def _written_to(operation: Data, key: tuple[str, str]) -> Data | None:
         return next((item["data"] for item in operation["data"]["updates"] if item["entity_id"] == key[1]), None)
     found: Data | None = operation["data"] if operation["entity_id"] == key[1] else None
     return found
-
-
-def own_name(operation: Data) -> str:
-    """Of somebody's own operation."""
-    return name_of(operation["terminal_id"], operation["id"])

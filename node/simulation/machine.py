@@ -73,7 +73,8 @@ class Machine:
     archived: list[LogRow] = field(factory=list)
     """Rows that are not in its log any more."""
     _ever_archived: dict[int, LogRow] = field(factory=dict)
-    """By number. A database may be set back to one from before an archive, and then to one from after it."""
+    """What stands in its archives, by number. A database may be set back to one from before an archive, and then to
+    one from after it; and a call may have written a file, and have failed before a row left the log."""
     on_start: list[Callable[[], None]] = field(factory=list)
     """Its dialling of other nodes."""
     after_rows: Callable[[], None] | None = None
@@ -119,7 +120,7 @@ class Machine:
         lay_out(self.directory)
         store = self.store = Store.open(self.directory, self.node_id, draws.id)
         reader = self.reader = Reader(store.path)
-        self.archived = [row for seq, row in sorted(self._ever_archived.items()) if seq <= store.anchor.seq]
+        self.archived = self._archived()
         boot = store.boot()
         disk = self.disk = SlowDisk(
             self.clockwork, self.rng, store, reader, self._recover, self._after_commit, partial(self.failed, self)
@@ -206,8 +207,11 @@ class Machine:
         core, store = self.core, self.store
         core.store_cursors(every=True)
 
+        made: list[Path] = []
+
         def target(first: int, last: int) -> Path:
-            return self.directory.parent / f"{self.node_id}-{first}-{last}.jsonl.gz"
+            made.append(self.directory.parent / f"{self.node_id}-{first}-{last}.jsonl.gz")
+            return made[-1]
 
         steps = archiving(
             Job(
@@ -221,21 +225,28 @@ class Machine:
             )
         )
         step = next(steps)
-        while True:
-            result = step.call(self.reader) if isinstance(step, Read) else step.call(store)
-            if isinstance(result, Pruned):
-                core.pruned(result.op_keys, result.anchor.seq)
-            try:
-                step = steps.send(result)
-            except StopIteration as over:
-                made: Archived = over.value
-                break
-        if made.file is not None:
-            with read_archive(Path(made.file)) as (_, rows):
-                found = list(rows)
-            self.archived += found
-            self._ever_archived.update((row.seq, row) for row in found)
-        return made.rows
+        try:
+            while True:
+                result = step.call(self.reader) if isinstance(step, Read) else step.call(store)
+                if isinstance(result, Pruned):
+                    core.pruned(result.op_keys, result.anchor.seq)
+                try:
+                    step = steps.send(result)
+                except StopIteration as over:
+                    archived: Archived = over.value
+                    return archived.rows
+        finally:
+            self._look_into(made)
+
+    def _look_into(self, files: Iterable[Path]) -> None:
+        """Whether or not the call that wrote them got on: a later one goes on where it stopped."""
+        for file in filter(Path.exists, files):
+            with read_archive(file) as (_, rows):
+                self._ever_archived.update((row.seq, row) for row in rows)
+        self.archived = self._archived()
+
+    def _archived(self) -> list[LogRow]:
+        return [row for seq, row in sorted(self._ever_archived.items()) if seq <= self.store.anchor.seq]
 
     def logged(self, *kinds: str) -> list[LogRow]:
         """Every row of these kinds that it ever had, in order, also those that are archived."""
@@ -244,7 +255,7 @@ class Machine:
 
     @property
     def archived_once(self) -> Iterable[LogRow]:
-        """What it archived, also before its database was set back."""
+        """What stands in its archives, also what it archived before its database was set back."""
         return self._ever_archived.values()
 
     def restore(self, backup: Path) -> None:

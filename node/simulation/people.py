@@ -12,7 +12,7 @@ from attrs import define, evolve, field
 
 from crdt.records import name_of
 from node.errors import InvalidMessage, LockTimeout, NotStored
-from node.simulation.authors import Authors, own_name
+from node.simulation.authors import Authors
 from node.simulation.counting import Counting
 from node.simulation.drawer import Drawer
 from node.simulation.forms import FORMS, Forms
@@ -26,7 +26,7 @@ from node.simulation.invariants import Violation
 from node.simulation.restaurant import Restaurant
 from node.simulation.restoring import Restoring
 from node.simulation.tables import Tables
-from node.simulation.terminal import Data, Terminal
+from node.simulation.terminal import Data, Terminal, own_name
 from node.wire.subject import ABOUT
 
 if TYPE_CHECKING:

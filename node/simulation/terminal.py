@@ -114,7 +114,7 @@ class Terminal:
     """The operation it was shown last."""
     end: End | None = None
     unread: list[str] = field(factory=list)
-    """Operation ids of rows that its library has, on this connection, and its program has not read yet."""
+    """Names of the operations of rows that its library has, on this connection, and its program has not read yet."""
     wants: bool = True
     """Whether it is switched on: then it connects again whenever its connection ends."""
     unconfirmed: list[str] = field(factory=list)
@@ -403,7 +403,8 @@ class Terminal:
         session = self.session
         if session is None or not session.delivery.window.confirms:
             return False
-        return not Counter(self.unread) - Counter(entry[2] for entry in session.delivery.window.pending)
+        unread = Counter(name.partition("/")[2] for name in self.unread)  # as a confirmation names them
+        return not unread - Counter(entry[2] for entry in session.delivery.window.pending)
 
     def _received(self, payload: bytes) -> None:
         if not self.manner.reads_ms:
@@ -412,7 +413,7 @@ class Terminal:
         self.clockwork.later(self.manner.reads_ms, partial(self._read, payload, self.life, self.machine))
         certain = self.heard_confirming and self.machine.config.limits.window_rows >= ROOMY
         if (message := orjson.loads(payload))["type"] == "data_sync":
-            self.unread.append(message["operation"]["id"])
+            self.unread.append(own_name(message["operation"]))
             if not certain:
                 self._note_received(message["operation"], self.machine)
 
@@ -443,8 +444,8 @@ class Terminal:
     def _row(self, operation: Data, machine: Machine) -> None:
         if operation["terminal_id"] == self.name:
             self.unanswered.pop(operation["id"], None)
-        if operation["id"] in self.unread:
-            self.unread.remove(operation["id"])
+        if (name := own_name(operation)) in self.unread:
+            self.unread.remove(name)
         self._note_received(operation, machine)
         self.latest = operation
         self.screen.apply(operation)
@@ -456,7 +457,7 @@ class Terminal:
 
     def _note_received(self, operation: Data, machine: Machine) -> None:
         self._received_ids.add(operation["id"])
-        self.received.append(name_of(operation["terminal_id"], operation["id"]))
+        self.received.append(own_name(operation))
         if operation["id"].startswith(WHOLE):
             key = (operation["entity_type"], operation["entity_id"])
             self.received += [key, *self.told.held(machine, key, operation["version"])]
@@ -487,6 +488,11 @@ class Terminal:
     def shown(self, entity_type: str) -> dict[str, Data]:
         """Of a type, without versions."""
         return self.screen.shown(entity_type)
+
+
+def own_name(operation: Data) -> str:
+    """What an operation is called, by its author and its id."""
+    return name_of(operation["terminal_id"], operation["id"])
 
 
 def _rests(session: Session) -> bool:
