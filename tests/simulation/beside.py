@@ -25,6 +25,9 @@ MOVED_LINE = (
 TWO_MOVERS = f"{MERGING}/test_overruled_removals.py::test_a_line_that_two_moved_to_two_places_is_told_to_both"
 
 SCENARIOS = {
+    "late-flush-of-before-not-shown": (
+        f"{DELIVERY}/test_read_before_flush.py::test_a_screen_is_right_after_a_late_flush[orders-3-400-True-None]"
+    ),
     "line-read-here-forgotten": (
         f"{KNOWLEDGE}/test_strangers.py"
         "::test_a_quantity_that_was_read_here_is_known_whoever_else_changed_the_line[1-plain]"
@@ -118,7 +121,7 @@ SCENARIOS = {
         "::test_an_operation_counts_from_when_it_was_written_whether_it_waited_or_not[600000]"
     ),
     "late-flush-not-shown": (
-        f"{DELIVERY}/test_read_before_flush.py::test_a_screen_is_right_after_a_late_flush[orders-400-True-0]"
+        f"{DELIVERY}/test_read_before_flush.py::test_a_screen_is_right_after_a_late_flush[orders-1-400-True-0]"
     ),
     "own-removal-unknown": (
         f"{KNOWLEDGE}/test_copies.py::test_what_its_author_took_away_itself_comes_back_as_it_was[a line-offline-True]"

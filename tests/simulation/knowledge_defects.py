@@ -91,6 +91,11 @@ KNOWLEDGE = (
         ),
     ),
     defect(
+        "late-flush-of-before-not-shown",
+        "who read on two connections before it sent what waited is not shown again what the first one brought",
+        ("node.core.operations.record:_on_its_way", "if author.sendings is not None:", "if False:"),
+    ),
+    defect(
         "own-removal-unknown",
         "who takes something away and puts it back as it was counts as sending a copy of before",
         ("node.core.entities.past:Replaced.known_gone", "return own or ", "return "),

@@ -42,10 +42,17 @@ class Sendings:
     """earliest: the positions that count for times before the first that is kept.
 
     away: from when to when the terminal had no connection, the last time that it had none.
+    wrote: whether it has sent an operation on its connection. One on which it sends none may be over before it sends
+        what it wrote, which waits for the next.
     """
 
     earliest: tuple[int, ...]
     away: tuple[int, int] = (0, 0)
+    wrote: bool = False
+    _begun_ms: int | None = None
+    """When its connection began."""
+    _waits_ms: int | None = None
+    """When the first connection began that was there since it sent an operation, counting the one on which it did."""
     _times: list[int] = field(factory=list)
     _sent: list[tuple[int, ...]] = field(factory=list)
     _after: list[tuple[int, ...]] = field(factory=list)
@@ -73,6 +80,9 @@ class Sendings:
     def connected(self, mono_ms: int, positions: Sequence[int]) -> None:
         """The terminal has a new connection, on which it is sent what comes after these positions."""
         self.away = self._times[-1] if self._times else mono_ms, mono_ms
+        if self.wrote or self._waits_ms is None:
+            self._waits_ms = mono_ms if self._begun_ms is None else self._begun_ms
+        self.wrote, self._begun_ms = False, mono_ms
         self.again(mono_ms, positions)
 
     def again(self, mono_ms: int, positions: Sequence[int]) -> None:
@@ -124,3 +134,7 @@ class Sendings:
         if not place:
             return NO_POSITION
         return min(positions[priority] for positions in self._after[place - 1 :])
+
+    def waiting(self, priority: int) -> int:
+        """A row of a class before every row that was sent since it may have written what comes only now."""
+        return NO_POSITION if self._waits_ms is None else self.since(self._waits_ms, priority)

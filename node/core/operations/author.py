@@ -37,6 +37,7 @@ class Sent(Protocol):
     """When a terminal was sent what (node/core/delivery/sendings.py)."""
 
     away: tuple[int, int]
+    wrote: bool
 
     def by(self, mono_ms: int, priority: int) -> int:
         """The last row of a class that it had been sent by then."""
@@ -48,6 +49,10 @@ class Sent(Protocol):
 
     def since(self, mono_ms: int, priority: int) -> int:
         """A row of a class before every row that it was sent from then on."""
+        ...
+
+    def waiting(self, priority: int) -> int:
+        """A row of a class before every row that it was sent since it may have written what comes only now."""
         ...
 
 

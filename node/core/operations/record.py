@@ -362,6 +362,8 @@ def _on_its_way(replica: Replica, author: Author, entity: Entity, now: Instant) 
         known = min(known, first.received)
     if author.age_ms is None:
         known = min(known, *(after[priority] for after, _ in author.again))
+        if author.sendings is not None:
+            known = min(known, author.sendings.waiting(priority))
     elif author.age_ms and author.sendings is not None:
         known = min(known, author.sendings.since(now.mono_ms - author.age_ms, priority))
     return max(sent, refused) > known

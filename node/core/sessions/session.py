@@ -584,6 +584,8 @@ class Session:
         now = self._now_ready()
         self.activity.operations += 1
         accept(self.shared.replica, found, now)
+        if self.successor is None and found.author.sendings is not None:
+            found.author.sendings.wrote = True
         self._decided(now)
 
     def _when_conflict_here(self, message: ConflictResolution, read: Needs | None = None) -> None:

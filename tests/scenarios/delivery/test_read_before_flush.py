@@ -13,15 +13,17 @@ from tests.harness import Client, World, settle_all
 DAY = 86_400_000
 
 
-@pytest.mark.walk(6)
+@pytest.mark.walk(12)
 @pytest.mark.parametrize("wrong_ms", [0, 1_500, -30_000, 90_000, -DAY, None])
 @pytest.mark.parametrize("measured", [True, False])
 @pytest.mark.parametrize("away_ms", [400, 3_000, 60_000])
+@pytest.mark.parametrize("connections", [1, 3])
 @pytest.mark.parametrize("entity_type", ["orders", "products", "customers"])
 def test_a_screen_is_right_after_a_late_flush(
-    world: World, entity_type: str, away_ms: int, measured: bool, wrong_ms: int | None
+    world: World, entity_type: str, connections: int, away_ms: int, measured: bool, wrong_ms: int | None
 ) -> None:
-    """wrong_ms: how far its clock is ahead; None where it puts no time on what it writes."""
+    """wrong_ms: how far its clock is ahead; None where it puts no time on what it writes. connections: on the last of
+    which it sends what it wrote; the others are over before."""
     ana, bia = Client(world, "ana").connect(), Client(world, "bia").connect()
     ana.do(entity_type, "e", "CREATE", {"note": "first"})
     settle_all(world, [ana, bia])
@@ -41,6 +43,12 @@ def test_a_screen_is_right_after_a_late_flush(
     bia.do(entity_type, "e", "UPDATE", {"note": "of bia"})
     ana.connect()
     settle_all(world, [ana, bia])
+    for _ in range(connections - 1):
+        world.advance(400)
+        ana.disconnect()
+        world.advance(400)
+        ana.connect()
+        settle_all(world, [ana, bia])
     ana.send({"type": "data_sync", "operation": waiting})
     settle_all(world, [ana, bia])
     assert ana.shown(entity_type) == bia.shown(entity_type)
