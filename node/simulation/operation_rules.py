@@ -315,10 +315,16 @@ def disputed(
         registers = {(operation, edit.field), (operation, "")}  # of this field, or of the whole entity
         if operation in refused or registers & settled or edit.shown(view) == edit.value:
             continue
-        others = [o for o, e in found.items() if (e.entity, e.field) == (edit.entity, edit.field) and o != operation]
+        others = [o for o, e in found.items() if o != operation and _replaces(e, edit)]
         if not any(operation in found[o].seen or found[o].doubtful or _later(o, operation) for o in others):
             what = f"{' '.join(edit.entity)}: {operation} made {edit.field} {edit.value}"
             yield f"{what}, which is neither shown nor disputed, and nobody replaced it"
+
+
+def _replaces(edit: Edit, other: Edit) -> bool:
+    """Whether an edit may replace another one's value: of the same field, or of the whole entity where nobody can say
+    what of it is a copy."""
+    return edit.entity == other.entity and (edit.field == other.field or (edit.whole and edit.doubtful))
 
 
 def _later(name: str, other: str) -> bool:
