@@ -40,5 +40,6 @@ class Counting:
             value, counted, moved = None, None, Decimal(0)
         elif choice < 0.65 and isinstance(on_screen, int | float):
             value = on_screen + amount
-        data = {"stock": value, **authors.version(terminal, COUNTED)}
-        authors.count(terminal, data, CountEvent(COUNTED[1], authors.seen(terminal), counted, moved))
+        version = authors.version(terminal, COUNTED)
+        seen = authors.looked_at(terminal) if version else authors.seen(terminal)  # it says itself what it had read
+        authors.count(terminal, {"stock": value, **version}, CountEvent(COUNTED[1], seen, counted, moved))
