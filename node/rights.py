@@ -4,7 +4,7 @@ A right is a verb and what it is over:
 
     write, resolve   entity types
     read             entity types, "audit", "metrics"
-    operate          "archive", "backup", "keys", "quarantine", "tokens"
+    operate          "archive", "backup", "keys", "publish", "quarantine", "tokens"
 
 A terminal type has the rights that `[terminals]` gives it; a token may narrow or widen them. Nothing else in the node
 decides who may do what: HTTP and MESSAGES below are asked, and a test walks over both.
@@ -29,7 +29,7 @@ AUDIT, METRICS = "audit", "metrics"
 REPORTS = (AUDIT, METRICS)
 """What may be read besides entities. EVERY does not stand for them, and no entity type is named so."""
 
-ACTS = ("archive", "backup", "keys", "quarantine", "tokens")
+ACTS = ("archive", "backup", "keys", "publish", "quarantine", "tokens")
 
 
 def _held(names: Iterable[str]) -> frozenset[str]:
@@ -129,12 +129,14 @@ OF_TYPE = "{entity_type}"
 class Endpoint:
     """An HTTP endpoint: GET is answered, and HEAD with it, or POST.
 
-    path: a part in braces stands for one part, decoded; with dots for all that follow.
+    path: a part in braces stands for one part, decoded; with dots for all that follow. body_bytes: the longest body
+    of who has the right; None for that of all requests.
     """
 
     method: str
     path: str
     need: Need
+    body_bytes: int | None = None
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -155,6 +157,9 @@ class Endpoint:
                 return None
         return found if len(raw) == len(pattern) else None
 
+
+LIST_BYTES = 4 * 1024 * 1024
+"""The longest list that is published over HTTP, or kept."""
 
 HTTP = (
     Endpoint("GET", "/", PUBLIC),
@@ -201,6 +206,12 @@ HTTP = (
     Endpoint("POST", "/api/v1/quarantine/drop", Need("operate", "quarantine")),
     Endpoint("POST", "/api/v1/backup", Need("operate", "backup")),
     Endpoint("POST", "/api/v1/archive", Need("operate", "archive")),
+    Endpoint("GET", "/api/v1/publications", Need("operate", "publish")),
+    Endpoint("GET", "/api/v1/publications/{publication}", Need("operate", "publish")),
+    Endpoint("POST", "/api/v1/publish/list", Need("operate", "publish"), LIST_BYTES),
+    Endpoint("POST", "/api/v1/publish/look", Need("operate", "publish")),
+    Endpoint("POST", "/api/v1/publish/send", Need("operate", "publish")),
+    Endpoint("POST", "/api/v1/publish/stop", Need("operate", "publish")),
     Endpoint("GET", "/api/v1/tokens", Need("operate", "tokens")),
     Endpoint("POST", "/api/v1/tokens/add", Need("operate", "tokens")),
     Endpoint("POST", "/api/v1/tokens/revoke", Need("operate", "tokens")),

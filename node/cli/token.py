@@ -56,7 +56,7 @@ def _right(verb: str, pt: str, en: str) -> Callable[[Callable[..., Any]], Callab
 @_right("write", "Tipos que grava.", "Entity types it writes.")
 @_right("resolve", "Tipos cujos conflitos decide.", "Those whose conflicts it decides.")
 @_right("read", "Tipos que lê; audit, metrics.", "Those it reads; audit, metrics.")
-@_right("operate", "archive, backup, keys, quarantine, tokens.", "What it administers.")
+@_right("operate", "archive, backup, keys, publish, quarantine, tokens.", "What it administers.")
 @json_option
 @click.argument("terminal_id")
 def add(

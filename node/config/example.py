@@ -17,7 +17,7 @@ TERMINALS = (
     "# resolve: de que decide conflitos; sem ele, o que grava. / whose conflicts it decides; else what it writes.",
     '# read: o que recebe e lê; também / what it is sent and reads; also: "audit", "metrics".',
     '#   Cozinha só com pedidos / a kitchen with orders only: kds = { read = ["orders"] }',
-    '# operate: pela rede / over the network: "archive", "backup", "keys", "quarantine", "tokens".',
+    '# operate: pela rede / over the network: "archive", "backup", "keys", "publish", "quarantine", "tokens".',
     "[terminals]",
 )
 

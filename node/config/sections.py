@@ -272,7 +272,7 @@ class TerminalConfig:
 
     write, resolve: entity types, "*" for all; who writes a type resolves its conflicts, unless it is said otherwise.
     read: entity types, "audit" and "metrics".
-    operate: "archive", "backup", "keys", "quarantine", "tokens", "*" for all.
+    operate: "archive", "backup", "keys", "publish", "quarantine", "tokens", "*" for all.
     """
 
     write: list[str] | None = None

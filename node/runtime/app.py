@@ -156,6 +156,7 @@ class Node:
                 looks=house.lately.look,
                 way=router.way,
                 user_of=router.user_of,
+                body_bytes=router.body_bytes,
             )
             commands = Listener(
                 handler=router,
@@ -163,6 +164,7 @@ class Node:
                 arrivals=Arrivals(most=COMMANDS, most_per_address=COMMANDS, statistics=realm.core.statistics),
                 secret=control.secret,
                 way=router.command_way,
+                body_bytes=router.body_bytes,
                 looks=house.lately.look,
             )
             realm.start()

@@ -19,8 +19,9 @@ from node.core.links.link import Link
 from node.core.sessions.identity import Identity
 from node.core.sessions.session import Session
 from node.core.start import admission
-from node.errors import AuthenticationFailed, PermissionDenied
-from node.rights import EVERYTHING, KNOWN, OF_TYPE, PUBLIC, Need, Rights, Visitor, find
+from node.errors import AuthenticationFailed
+from node.rights import EVERYTHING, PUBLIC, Visitor, find
+from node.runtime.api.asked import refused
 from node.runtime.api.tokens import NOBODY
 from node.runtime.dialler import run_link
 from node.runtime.net.addresses import host_of
@@ -214,6 +215,21 @@ class Endpoint:
 
     def methods(self, path: str) -> tuple[str, ...]:
         return methods_at(path)
+
+    def body_bytes(self, request: Request) -> int | None:
+        """The longest body that is read of a request, before it is answered: a long one is read only of who has
+        the right. None for that of all requests."""
+        endpoints, parts = find(request.raw_path)
+        most = next((one.body_bytes for one in endpoints if request.method == one.method), None)
+        if most is None or request.user is not None:
+            return most
+        if self._uncertified(request) or self._origins.objection(request) or self._origins.stranger(request):
+            return None
+        try:
+            visitor = self._tokens.visitor(token_of(request), host_of(request.peer), self._core.clock().wall_ms)
+        except AuthenticationFailed:
+            return None
+        return None if refused(endpoints[0].need, parts, visitor.rights) else most
 
     # ------------------------------------------------------------------ WebSocket
 
@@ -453,16 +469,6 @@ class Endpoint:
 def methods_at(path: str) -> tuple[str, ...]:
     """A path that is none is answered, with 404, whatever reads it."""
     return next((endpoint.methods for endpoint in find(path)[0]), ("GET", "HEAD", "OPTIONS"))
-
-
-def refused(need: Need, parts: list[str], rights: Rights) -> Response | None:
-    """The answer to a visitor who lacks the right; None to one who has it. parts: of the path, entity type first."""
-    if need in (PUBLIC, KNOWN):
-        return None
-    what = parts[0] if need.what == OF_TYPE else need.what
-    if rights.may(need.verb, what):
-        return None
-    return error_response(403, f"this needs the right: {need.verb} {what[:128]}", code=PermissionDenied.code)
 
 
 def _device(request: Request, connection: Connection) -> str:

@@ -29,6 +29,7 @@ from node.runtime.api.about import About
 from node.runtime.api.doctor import Doctor
 from node.runtime.api.joining import Joining, Reached
 from node.runtime.api.origins import Origins, own_origins
+from node.runtime.api.publications import Publications
 from node.runtime.api.routes import Api
 from node.runtime.api.tokens import Tokens, open_page, open_rights
 from node.runtime.archiving import Archiver, last_made_ms
@@ -205,10 +206,16 @@ class Realm:
                 started_ms=now().wall_ms,
                 stores=None if self._kept else house.stores,
             ),
+            publications=self._publications(house),
         )
         self.endpoint = Endpoint(
             core=core, api=api, tokens=tokens, config=config, origins=origins, stir=self._turns.stir
         )
+
+    def _publications(self, house: House) -> Publications | None:
+        if self._kept or house.stores is None:
+            return None
+        return Publications(core=self.core, data=self.store.directory, nursery=self._nursery, stores=house.stores)
 
     def _dialled(self) -> list[Dialler]:
         links, attempts = self.config.links, itertools.count(1)

@@ -67,6 +67,10 @@ class Router:
     def methods(self, path: str) -> tuple[str, ...]:
         return methods_at(path)
 
+    def body_bytes(self, request: Request) -> int | None:
+        """As of the endpoint. Stores take no long ones."""
+        return None if self._elsewhere(request) else self.own.endpoint.body_bytes(request)
+
     async def http(self, request: Request) -> Response:
         if not self._elsewhere(request):
             return await self.own.endpoint.http(request)

@@ -8,7 +8,10 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
+import httpx
+
 from node.cli.asking import CONTROL, ask
+from tests.faults.rig import until
 from tests.patience import PATIENCE_S, connect
 from tests.processes import NodeProcess, comanda
 
@@ -19,6 +22,9 @@ if TYPE_CHECKING:
 
 STORES = {"loja-a": ("feijoada", 10), "loja-b": ("pizza", 99)}
 """By realm, what mesa-12 has there."""
+
+FIELDS = {"Código": "", "Produto": "name", "Preço": "price"}
+"""Of the columns of a price list."""
 
 
 class Chain:
@@ -61,6 +67,46 @@ class Chain:
             with suppress(ProcessLookupError):
                 node.process.send_signal(signal.SIGCONT)
             node.end()
+
+
+class Page:
+    """Asks head office over the network, as its page does when it publishes. token: which it shows."""
+
+    def __init__(self, office: NodeProcess, token: str = "") -> None:
+        self.url = office.url.replace("ws", "http", 1)
+        self.headers = {"Authorization": f"Bearer {token}"} if token else {}
+
+    def ask(self, method: str, path: str, status: int = 200, **more: Any) -> dict[str, Any]:
+        headers = {**self.headers, **more.pop("headers", {})}
+        answer = httpx.request(method, f"{self.url}/api/v1/{path}", headers=headers, timeout=PATIENCE_S, **more)
+        assert answer.status_code == status, answer.text
+        return answer.json()  # type: ignore[no-any-return]
+
+    def take(self, file: Path) -> dict[str, Any]:
+        return self.ask("POST", "publish/list", params={"file": file.name}, content=file.read_bytes())
+
+    def wish(self, file: Path, **more: object) -> dict[str, Any]:
+        taken = self.take(file)
+        base = {"list": taken["list"], "file": taken["file"], "type": "products", "key": "Código", "columns": FIELDS}
+        return {**base, **more}
+
+    def look(self, file: Path, **more: object) -> dict[str, Any]:
+        """What it would change, once it is known of each store."""
+        return self.over(self.ask("POST", "publish/look", json=self.wish(file, **more))["publication"])
+
+    def send(self, publication: str, **more: object) -> dict[str, Any]:
+        self.ask("POST", "publish/send", json={"publication": publication, **more})
+        return self.over(publication)
+
+    def over(self, publication: str) -> dict[str, Any]:
+        found: list[dict[str, Any]] = []
+
+        def ended() -> bool:
+            found.append(self.ask("GET", f"publications/{publication}"))
+            return not found[-1]["work"]["running"]
+
+        until(ended)
+        return found[-1]
 
 
 def said(*words: str | Path) -> str:

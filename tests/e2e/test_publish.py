@@ -50,7 +50,7 @@ def states(chain: Chain) -> dict[str, str]:
 def written(url: str, prefix: str, realm: str | None = None) -> list[str]:
     """The products of a list that head office created there, by its audit: each as often as it was."""
     query = "" if realm is None else f"&realm={realm}"
-    rows = ask(url, f"/api/v1/audit?terminal_id=head-office&limit=1000{query}")["entries"]
+    rows = ask(url, f"/api/v1/audit?terminal_id=head-office&newest=1&limit=1000{query}")["entries"]
     created = [row["entity_id"] for row in rows if row["operation"] == "CREATE"]
     return sorted(name for name in created if name.startswith(prefix))
 

@@ -15,7 +15,7 @@ import pytest
 
 from node.cli.asking import CONTROL, ask
 from node.runtime.kept_realm import new_realm
-from tests.e2e.test_office import said, shown, write
+from tests.e2e.office import Page, said, shown, write
 from tests.faults.rig import until
 from tests.patience import http_get
 from tests.processes import NodeProcess, comanda
@@ -184,6 +184,25 @@ def test_a_list_reaches_every_store_whoever_owns_it(chain: Chain, tmp_path: Path
     for node, more in ((chain.hub, ""), *((chain.owning(), f"&realm={realm}") for realm in (chain.store,))):
         rows = ask(f"{CONTROL}{node.data}", f"/api/v1/audit?{query}{more}")["entries"]
         assert sorted(row["entity_id"] for row in rows if row["operation"] == "CREATE") == ["a", "b"]
+
+
+def test_the_page_of_any_process_publishes_in_every_store(chain: Chain, tmp_path: Path) -> None:
+    prices = tmp_path / "pagina.csv"
+    prices.write_text("Código;Produto;Preço\r\np;Pastel;1,90\r\n", encoding="cp1252")
+    until(lambda: {chain.owner(realm) for realm in STORES} == set(chain.offices), "both own stores")
+    for office in chain.offices.values():
+        page = Page(office)
+
+        def sent(page: Page = page) -> bool:
+            """A store may go from one to the other meanwhile; the list is sent again then."""
+            looked = page.look(prices)
+            assert sorted(row["site"] for row in looked["planned"]) == sorted(STORES)
+            done = page.send(looked["publication"])
+            return {row["wrong"] for row in done["stores"]} == {None} and done["work"]["wrong"] is None
+
+        until(sent, "every store takes it")
+    preview = page.look(prices)["work"]["preview"]
+    assert (preview["unchanged"], preview["created"]) == (len(STORES), 0), "what the other one wrote"
 
 
 def test_a_process_that_is_killed_is_followed_by_another_one(chain: Chain) -> None:

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
 WITH = {
     "conflict_id": "c-1",
+    "publication": "0",
     "entity_type": "orders",
     "entity_id...": "mesa-1",
     "entity_id_and_field...": "mesa-1/note",
@@ -70,6 +71,7 @@ LACKING = (
     "/api/v1/keys/forget",
     "/api/v1/quarantine/drop",
     "/api/v1/join",
+    *(one.path for one in HTTP if one.need.what == "publish"),
 )
 """What there is nothing of here: 404; or nobody's code: 403."""
 

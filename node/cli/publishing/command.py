@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from attrs import asdict
+from rich.progress import TaskID
 
 from node.asking import Unreached
 from node.cli.asking import CONTROL, NoNode, ask
@@ -17,6 +18,7 @@ from node.cli.options import data_option, progress_bars
 from node.cli.output import json_option, say, say_json
 from node.cli.screen import Grid, Screen
 from node.clock import timestamp
+from node.lists.planning import Plan
 from node.printable import printable
 from node.runtime.publishing.place import of_data, of_owner
 from node.runtime.publishing.record import Held, Record, Store, begun, how_far, records
@@ -26,10 +28,7 @@ from node.runtime.publishing.sending import Who
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from rich.progress import TaskID
-
     from node.lists.listed import ListOptions
-    from node.lists.planning import Plan
 
 STATES = {"missing": "falta / missing", "sent": "a caminho / on its way", "delivered": "entregue / delivered"}
 
@@ -82,7 +81,7 @@ def send(
     record = begun(data, listed, chosen, timestamp())
     record.node, record.offices = stores["node_id"], [stores["node_id"], *stores.get("offices", ())]
     with progress_bars() as progress:
-        bars: list[TaskID] = []
+        bars, plans = list[TaskID](), dict[str, Plan]()
         run = Run(
             data=data,
             listed=listed,
@@ -91,18 +90,18 @@ def send(
             who=Who(terminal, terminal_type, user, printable(options.name)),
             place=partial(of_data, data),
             dry_run=dry_run,
-            mapped=lambda mapped: None if as_json else say_recognised(listed.found, mapped),
+            mapped=lambda mapped: None if as_json or plans else say_recognised(listed.found, mapped),
             begins=lambda site, plan: bars.append(
                 progress.add_task(site, total=len(plan.created) + len(plan.changed))
             ),
             told=lambda count: progress.advance(bars[-1], count),
+            ended=lambda site, plan: None if plan is None else plans.update({site: plan}),
         )
         with told_by_click():
             try:
                 run()
             except Unreached as error:
                 raise NoNode(str(error)) from error
-    plans = run.plans
     if as_json:
         say_json(_report(record, plans, chosen, dry_run=dry_run), indent=True)
     else:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from crdt.classes import frozen
-from node.rights import Visitor
+from node.errors import PermissionDenied
+from node.rights import KNOWN, OF_TYPE, PUBLIC, Need, Rights, Visitor
 from node.runtime.net.http import Request, Response, error_response
 
 PAGE = 1_000
@@ -39,3 +40,13 @@ class Asked:
     def reader(self) -> str | None:
         """The terminal that sees the answer. To a HEAD nothing is shown."""
         return self.visitor.terminal_id if self.request.method == "GET" else None
+
+
+def refused(need: Need, parts: list[str], rights: Rights) -> Response | None:
+    """The answer to a visitor who lacks the right; None to one who has it. parts: of the path, entity type first."""
+    if need in (PUBLIC, KNOWN):
+        return None
+    what = parts[0] if need.what == OF_TYPE else need.what
+    if rights.may(need.verb, what):
+        return None
+    return error_response(403, f"this needs the right: {need.verb} {what[:128]}", code=PermissionDenied.code)

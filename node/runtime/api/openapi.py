@@ -26,6 +26,7 @@ PARAMETERS: Mapping[str, Schema] = {
     "entity_type": text("Only of this entity type."),
     "expires": text("When the token ends: an ISO 8601 time."),
     "field": text("A field of that entity."),
+    "file": text("What a file is called."),
     "fingerprint": text("The key, by its fingerprint."),
     "force": {"enum": ["0", "1"], "description": "1: also where another node has not confirmed it."},
     "hours": integer("How many of the last hours.", minimum=1, maximum=4),
@@ -49,6 +50,7 @@ IN_PATHS: Mapping[str, Schema] = {
     "page_file": text("A file of the page; may hold slashes."),
     "client_file": text("A file of the JavaScript client; may hold slashes."),
     "conflict_id": SHAPES["conflict_id"],
+    "publication": text("A publication, by its name in the list."),
     "entity_type": SHAPES["entity_type"],
     "entity_id": text("The entity's id; encode what a path does not take."),
     "entity_id_and_field": text("The entity's id, a slash, and a field."),
@@ -168,6 +170,16 @@ DESCRIBED: Mapping[tuple[str, str], Described] = {
     ("POST", "/api/v1/quarantine/drop"): _of("Keep only the name of one of them.", "id"),
     ("POST", "/api/v1/backup"): _of("A consistent copy into the data directory."),
     ("POST", "/api/v1/archive"): _of("Old history into a file.", "until force"),
+    ("GET", "/api/v1/publications"): _of(
+        "Lists that were published in stores.", answer=of_list("publications", OBJECT)
+    ),
+    ("GET", "/api/v1/publications/{publication}"): _of(
+        "Who has a list and who not yet.", answer=of_list("stores", OBJECT)
+    ),
+    ("POST", "/api/v1/publish/list"): _of("Take a list, the body, and say what was recognised of it.", "file"),
+    ("POST", "/api/v1/publish/look"): _of("What a list would change in which stores."),
+    ("POST", "/api/v1/publish/send"): _of("Send it, or what stores lack of an earlier one."),
+    ("POST", "/api/v1/publish/stop"): _of("End what is being done."),
     ("GET", "/api/v1/tokens"): _of("The tokens, without showing them."),
     ("POST", "/api/v1/tokens/add"): _of("A token, shown once.", f"terminal_id type label expires {' '.join(VERBS)}"),
     ("POST", "/api/v1/tokens/revoke"): _of("End a terminal's tokens.", "terminal_id"),

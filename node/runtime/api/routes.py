@@ -23,6 +23,7 @@ POST /api/v1/keys/trust|forget?node=&fingerprint=  take a key of a node, or take
 GET /api/v1/node                                 version, addresses, disk, configuration in force
 GET /api/v1/realms                               the stores that head office keeps: open or not, linked nodes;
                                                  of several processes: which others keep, and who is there
+GET /api/v1/publications...   POST /api/v1/publish/...   see publications.py
 GET /api/v1/chain                                whether the audit chain is whole, as far as it was walked
 GET /api/v1/backups                              the copies in the data directory
 POST /api/v1/backup                              a consistent copy into the data directory's backups/
@@ -41,7 +42,7 @@ node/rights.py has the table of paths, methods and the right that each needs.
 
 from __future__ import annotations
 
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -60,6 +61,7 @@ from node.runtime.api.history import History
 from node.runtime.api.links import links_report, quarantine_report
 from node.runtime.api.page import page, page_file
 from node.runtime.api.past import Past, asks_past
+from node.runtime.api.publications import NO_STORES, Publications
 from node.runtime.api.tokens import PAGE_TYPE
 from node.runtime.api.waiting import Waiting
 from node.runtime.disk_space import WORDS
@@ -108,7 +110,9 @@ class Api:
         tokens: Tokens,
         joining: Joining,
         about: About,
+        publications: Publications | None = None,
     ) -> None:
+        """publications: of what may be head office."""
         self._core = core
         self._store = store
         self._doctor = doctor
@@ -118,7 +122,7 @@ class Api:
         self._conflicts = Conflicts(core, people)
         self._waiting = Waiting(core, people)
         self._audit = Audit(core, people, store)
-        self._joining, self._about = joining, about
+        self._joining, self._about, self._publications = joining, about, publications
         self._tokens = tokens
         self._acts = Acts(core=core, disk=disk, store=store, tokens=tokens, archiver=archiver)
 
@@ -187,6 +191,12 @@ class Api:
             "/api/v1/quarantine/drop": acts.drop,
             "/api/v1/node": lambda asked: self._about.node(),
             "/api/v1/realms": lambda asked: self._about.realms(),
+            "/api/v1/publications": self._publishing(Publications.all),
+            "/api/v1/publications/{publication}": self._publishing(Publications.one),
+            "/api/v1/publish/list": self._publishing(Publications.take),
+            "/api/v1/publish/look": self._publishing(Publications.look),
+            "/api/v1/publish/send": self._publishing(Publications.send),
+            "/api/v1/publish/stop": self._publishing(Publications.stop),
             "/api/v1/chain": lambda asked: self._about.chained(),
             "/api/v1/backups": lambda asked: self._about.copies(),
             "/api/v1/backup": acts.backup,
@@ -196,6 +206,15 @@ class Api:
             "/api/v1/tokens/revoke": acts.revoke,
             "/api/v1/tokens/rotate": acts.rotate,
         }
+
+    def _publishing(
+        self, answer: Callable[[Publications, Asked], Response | Awaitable[Response]]
+    ) -> Callable[[Asked], Response | Awaitable[Response]]:
+        """What answers where stores are kept. A store publishes nothing."""
+        publications = self._publications
+        if publications is None:
+            return lambda asked: error_response(404, NO_STORES)
+        return partial(answer, publications)
 
     def _whoami(self, asked: Asked) -> Response:
         """Whose token this is and what it may do. Without one, what a terminal of `type` may, which connects here."""

@@ -19,6 +19,9 @@ HEAD_BYTES = 16 * 1024
 READ_BYTES = 4 * 1024
 """One read of a request."""
 
+BODY_BYTES_A_SECOND = 64 * 1024
+"""How fast a long body has to come, at least."""
+
 WRITE_TIMEOUT_S = 30.0
 """How long one piece of an answer may take to be taken."""
 
@@ -235,17 +238,17 @@ class HttpConnection:
             certified=isinstance(self.stream, TlsStream) and self.stream.certified,
         )
 
-    async def body(self) -> bytes:
-        """The request's body, at most `body_bytes`. Raises BadRequest."""
+    async def body(self, most: int | None = None) -> bytes:
+        """The request's body, at most `body_bytes`, or so many; of a long one the time follows. Raises BadRequest."""
         parts: list[bytes] = []
-        length = 0
+        length, longest = 0, most or self._body_bytes
         try:
-            with trio.move_on_after(self._head_timeout_s):
+            with trio.move_on_after(self._head_timeout_s + (most or 0) / BODY_BYTES_A_SECOND):
                 while isinstance(event := await self._event(), h11.Data):
                     parts.append(bytes(event.data))
                     length += len(event.data)
-                    if length > self._body_bytes:
-                        raise BadRequest(413, f"a request body has at most {self._body_bytes} bytes")
+                    if length > longest:
+                        raise BadRequest(413, f"a request body has at most {longest} bytes")
                 if isinstance(event, h11.EndOfMessage):
                     return b"".join(parts)
                 raise BadRequest(400, "the request broke off")

@@ -187,8 +187,9 @@ class Listener:
         looks: Callable[[], object] = lambda: None,
         way: Callable[[Request], Way | Response | None] = lambda request: None,
         user_of: Callable[[Request], str | None] = lambda request: None,
+        body_bytes: Callable[[Request], int | None] = lambda request: None,
     ) -> None:
-        self._way, self._user_of = way, user_of
+        self._way, self._user_of, self._body_bytes = way, user_of, body_bytes
         self._handler = handler
         self._certificate = certificate
         self._proxies = proxies or Proxies()
@@ -304,7 +305,7 @@ class Listener:
                     if _wants_websocket(request):
                         await self._upgrade(http, request)
                         return
-                    await self._answer(http, evolve(request, body=await http.body()))
+                    await self._answer(http, evolve(request, body=await http.body(self._body_bytes(request))))
                 finally:
                     self._busy -= 1
                     self._done.unpark_all()

@@ -26,6 +26,7 @@ from node.config.sections import REALMS
 from node.lists.columns import Misfit, Wanted
 from node.lists.listed import Listed, ListOptions
 from node.lists.reading import SQLITE
+from node.rights import LIST_BYTES
 from node.runtime.whole_files import put_file
 from storage.sqlite.database import DATABASE, StorageError
 from storage.sqlite.meta import read_fact
@@ -40,9 +41,6 @@ KEPT = 100
 
 LISTS = "lists"
 """In that folder: lists as they came, by what they say."""
-
-LIST_BYTES = 4 * 1024 * 1024
-"""The longest list that is kept, and that the page takes."""
 
 LOOSE = 8
 """Lists at one time that nothing was published of."""

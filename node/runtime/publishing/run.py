@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from attrs import evolve, field
+from attrs import evolve
 
 from crdt.classes import define
 from node.asking import Unanswered, Unreached
@@ -27,8 +27,9 @@ class Run:
     """data: head office's data directory. record: which is put after each store, unless it is a dry run. sites: which
     stores. place: where each is.
 
-    mapped: called once, with how the list's columns were taken. begins: called with each store and how many entities
-    are written there. told: called with how many more are answered. halted: whether somebody wants it to end.
+    mapped: called with how the list's columns were taken, for each store. begins: called with each store and what is
+    written there. told: called with how many more entities are answered. ended: called with each store, and what was
+    done there, or would be. halted: whether somebody wants it to end.
     """
 
     data: Path
@@ -41,9 +42,8 @@ class Run:
     mapped: Callable[[Mapped], None] = _nothing
     begins: Callable[[str, Plan], None] = _nothing
     told: Callable[[int], None] = _nothing
+    ended: Callable[[str, Plan | None], None] = _nothing
     halted: Callable[[], bool] = lambda: False
-    plans: dict[str, Plan] = field(factory=dict, init=False)
-    """By store, as far as it came: what was done; of a dry run what would be."""
 
     def __call__(self) -> None:
         """Whatever is wrong with one store is noted in the record, and the others go on.
@@ -55,31 +55,32 @@ class Run:
         for site in self.sites:
             if self.halted():
                 return
+            plan = None
             try:
-                self.record.stores[site] = self._publish(site)
+                self.record.stores[site], plan = self._publish(site)
             except Unreached:  # which is no matter of one store
                 raise
             except (Unanswered, UnknownType) as error:
                 self.record.stores[site] = evolve(self.record.stores[site], wrong=str(error))
             if not self.dry_run:
                 self.record.put(self.data)
+            self.ended(site, plan)
             if self.record.stores[site].wrong in (KEYBOARD, HALTED):
                 return
 
-    def _publish(self, site: str) -> Store:
+    def _publish(self, site: str) -> tuple[Store, Plan]:
         place, entity_type = self.place(site), self.listed.options.entity_type
         shown = place.shown(entity_type)
         mapped = self.listed.mapped(shown)
-        if not self.plans:
-            self.mapped(mapped)
+        self.mapped(mapped)
         planner = self.listed.planner(mapped, shown)
-        plan = self.plans[site] = planner.plan(self.listed.found)
+        plan = planner.plan(self.listed.found)
         self.begins(site, plan)
         wrong, at = None, dict[str, Any]()
         if not self.dry_run:
             _, wrong = place.send(plan, planner, entity_type, shown, self.who, self.told, self.halted)
             at = {} if wrong else place.log()
-        return Store(
+        store = Store(
             node=at.get("node_id"),
             epoch=at.get("epoch"),
             seq=at.get("head"),
@@ -89,3 +90,4 @@ class Run:
             refused=len({refusal.line for refusal in plan.refused}),
             wrong=wrong,
         )
+        return store, plan

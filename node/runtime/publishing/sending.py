@@ -152,7 +152,8 @@ class Sender:
         """None once all is answered, else why not."""
         terminal = self._terminal
         while self._waiting or self._sent or self._again:
-            if self._halted() and not self._sent:
+            halted = self._halted()  # once a turn: what is said meanwhile counts in the next one
+            if halted and not self._sent:
                 return HALTED
             if not terminal.online:
                 if terminal.turned_away is not None:
@@ -164,7 +165,8 @@ class Sender:
                 await trio.sleep(RETRY_S)
                 self._waiting.extendleft(self._again)
                 self._again.clear()
-            self._fill()
+            if not halted:
+                self._fill()
             await terminal.until(partial(self._moved, len(self._sent)))
         if terminal.online:
             await terminal.go_offline()
@@ -174,7 +176,7 @@ class Sender:
         return len(self._sent) < unanswered or not self._terminal.online
 
     def _fill(self) -> None:
-        while self._waiting and len(self._sent) < UNDER_WAY and not self._halted():
+        while self._waiting and len(self._sent) < UNDER_WAY:
             batch = self._waiting.popleft()
             batch.operation["timestamp"] = timestamp()
             self._sent[batch.operation["id"]] = batch

@@ -266,6 +266,23 @@ def test_what_comes_back_with_another_log_is_sent_nothing_that_was_read_in_the_o
     node.end()
 
 
+@pytest.mark.parametrize("turn", range(4))
+def test_who_is_told_to_stop_between_any_two_steps_stops_with_all_that_was_sent_answered(
+    node: NodeProcess, monkeypatch: pytest.MonkeyPatch, turn: int
+) -> None:
+    """Stop is said by another thread: whichever look finds it first, nobody waits for what was never sent."""
+    monkeypatch.setattr(sending, "UNDER_WAY", 1)
+    entries = [Entry(number, f"halt{turn}-{number}", {"name": "x"}, None) for number in range(9)]
+    looks = iter([False] * turn)
+    who = sending.Who(f"halt-{turn}", "pos", "", "a.csv")
+    reach = of_data(node.data).reach
+    sender = sending.Sender(reach, None, who, lambda count: None, halted=lambda: next(looks, True))
+    with pytest.raises(sending.Interrupted, match="stopped"):
+        sender.send("products", entries, [], 0)
+    assert sender.outcome.done == set(shown(node, f"halt{turn}-"))
+    assert len(sender.outcome.done) <= turn
+
+
 def test_a_node_that_goes_away_and_comes_back_gets_the_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     node = NodeProcess(tmp_path / "node").start()
     file = products(tmp_path / "produtos.csv", "k", 60, errors=False)
