@@ -15,11 +15,13 @@ import { Audit } from "./views/audit.js";
 import { Performance } from "./views/performance.js";
 import { Node } from "./views/node.js";
 import { Stores } from "./views/stores.js";
+import { Publish } from "./views/publish.js";
+import { Publication } from "./views/publication.js";
 
 // Without and with something after the name.
 const views = {
   conflitos: [Conflicts, Conflict], terminais: [Terminals], pedidos: [Orders, Order], historico: [History, History],
-  auditoria: [Audit], desempenho: [Performance], no: [Node], lojas: [Stores],
+  auditoria: [Audit], desempenho: [Performance], no: [Node], lojas: [Stores], publicar: [Publish, Publication],
 };
 
 // #/pedidos/mesa-1?x=y: the name of a view, its arguments and its query.
@@ -30,6 +32,12 @@ function route() {
 }
 function decoded(part) {
   try { return decodeURIComponent(part); } catch { return part; }
+}
+
+// The part of the page that a view belongs to.
+function partOf(view, args) {
+  if (view === "historico") return ["orders", undefined].includes(args[0]) ? "pedidos" : "auditoria";
+  return view === "publicar" ? "lojas" : view;
 }
 
 const BROKEN = "a part of the page failed:";
@@ -86,7 +94,7 @@ function App() {
   const trouble = refused && t(has(`pair.${refused.status}`) ? `pair.${refused.status}` : "pair.other");
   if ([4001, 4002, 4003].includes(code)) return html`<${Gate} trouble=${trouble} />`;
   const [list, one] = views[view], View = args.length && one ? one : list;
-  return html`<${Shell} view=${view === "historico" ? (["orders", undefined].includes(args[0]) ? "pedidos" : "auditoria") : view}>${trouble ? html`<p class="error" role="alert">${trouble}</p>` : ""}<${Apart} key=${place}><${View} args=${args} query=${query} /><//><//>`;
+  return html`<${Shell} view=${partOf(view, args)}>${trouble ? html`<p class="error" role="alert">${trouble}</p>` : ""}<${Apart} key=${place}><${View} args=${args} query=${query} /><//><//>`;
 }
 
 document.getElementById("skip").addEventListener("click", (event) => { event.preventDefault(); document.getElementById("conteudo").focus(); });

@@ -9,7 +9,7 @@ export const back = changes();
 // a password first.
 const LISTS = {
   links: ["links", "away"], conflicts: ["conflicts"], terminals: ["terminals"], locks: ["locks"], policies: ["policies"], audit: ["entries"], refused: ["entries"],
-  realms: ["realms"], performance: ["points", "outages"], node: ["settings"], doctor: ["findings"], backups: ["backups"], archives: ["archives"], quarantine: ["quarantine"],
+  realms: ["realms"], publications: ["publications"], "publications/": ["stores"], performance: ["points", "outages"], node: ["settings"], doctor: ["findings"], backups: ["backups"], archives: ["archives"], quarantine: ["quarantine"],
   "entities/": ["entities"], "history/": ["steps"], "waiting/": ["entities"],
 };
 const isObject = (value) => value !== null && typeof value === "object";
@@ -27,6 +27,7 @@ export class Refused extends Error {
 }
 
 export const get = (path, params) => ask("GET", path, params);
+// body: a file, or what is sent as JSON.
 export const post = (path, params, body) => ask("POST", path, params, body);
 
 // params: left out where undefined, null or "". Raises Refused.
@@ -35,7 +36,7 @@ async function ask(method, path, params = {}, body) {
   const headers = session.token ? { Authorization: `Bearer ${session.token}` } : {};
   let answer;
   try {
-    answer = await fetch(String(query) ? `${path}?${query}` : path, { method, headers, body: body === undefined ? undefined : JSON.stringify(body) });
+    answer = await fetch(String(query) ? `${path}?${query}` : path, { method, headers, body: body === undefined || body instanceof Blob ? body : JSON.stringify(body) });
   } catch (error) {
     throw new Refused(0, { error: error.message });
   }

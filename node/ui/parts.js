@@ -80,6 +80,12 @@ export function failed(error, again) {
   return html`<section class="banner" role="group">${icon(error.status === 403 ? "lock" : "away")}<div><p>${text}</p></div>${again && error.status !== 403 ? html`<button type="button" class="button" onclick=${again}>${t("off.retry")}</button>` : ""}</section>`;
 }
 
+// The same, as a sentence at what was pressed.
+export function refusalOf(error) {
+  if (error.status === 413) return t("publish.toolong");
+  return error.status === 403 ? t("node.denied") : error.status ? error.message : t("fail.away");
+}
+
 const SHAPES = { list: 4, board: 8, charts: 6, table: 7, case: 3 };
 // The shape of what is coming, so that nothing jumps when it arrives. It appears after 200 ms: fast answers do not blink.
 export function Loading({ shape }) {

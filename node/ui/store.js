@@ -241,7 +241,7 @@ async function loadOnce() {
   ]);
   if (policies) set({ policies: policies.policies });
   if (me) set({ rights: me.rights, node: me.node_id });
-  if (realms) set({ stores: realms.realms.length });
+  if (realms) set({ stores: realms.realms.length + (realms.elsewhere?.length ?? 0) });
 }
 
 // ---------------------------------------------------------------------- contact

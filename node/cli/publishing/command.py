@@ -172,7 +172,7 @@ def status(publication: str | None, data: Path, as_json: bool) -> None:
         raise click.ClickException(f"{data}: nenhuma publicação / no publication {publication or ''}")
     rows = [how_far(data, record, site, partial(of_owner, data)) for site in sorted(record.stores)]
     if as_json:
-        stores = [{"site": r.site, "state": r.state, "node": r.node, "at": r.at, **asdict(r.store)} for r in rows]
+        stores = [row.report() for row in rows]
         others = [one.id for one in found if one is not record]
         said = {"publication": record.id, "file": record.file, "begun": record.begun, "stores": stores}
         say_json({**said, "others": others}, indent=True)

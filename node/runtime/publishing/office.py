@@ -257,7 +257,7 @@ class Office:
                 return None
             record = evolve(looked, stores=dict.fromkeys(looked.stores, Store()))
         rows = [how_far(self.data, record, site, partial(of_owner, self.data)) for site in sorted(record.stores)]
-        stores = [{"site": r.site, "state": r.state, "node": r.node, "at": r.at, **asdict(r.store)} for r in rows]
+        stores = [r.report() for r in rows]
         said: dict[str, object] = {**_head(record), "stores": stores, "work": None, "planned": []}
         if work is not None and looked is not None:
             planned = [{"site": site, **asdict(looked.stores[site])} for site in work.sites if work.looks]

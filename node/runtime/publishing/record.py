@@ -222,6 +222,10 @@ class Held:
     node: str | None = None
     at: str | None = None
 
+    def report(self) -> dict[str, object]:
+        """For programs. `node` is who has it; `epoch` and `seq` say which log of head office it was written into."""
+        return {**asdict(self.store), "site": self.site, "state": self.state, "node": self.node, "at": self.at}
+
 
 def how_far(data: Path, record: Record, site: str, ask: Callable[[str], dict[str, Any]]) -> Held:
     """Of one store, by what is here and by its owner, where that is another process. ask: for the owner's answer to

@@ -3,7 +3,7 @@ import { html } from "../base.js";
 import { dayOf, number, when } from "../formats.js";
 import { useGet } from "../http.js";
 import { icon } from "../icons.js";
-import { empty, failed, head, loading, pill } from "../parts.js";
+import { empty, failed, head, loading, pill, sentence } from "../parts.js";
 import { storeAddress } from "../session.js";
 import { t } from "../words.js";
 
@@ -29,12 +29,20 @@ function Row({ one }) {
     <td role="cell" class="state"><${State} one=${one} /></td></tr>`;
 }
 
+// Of which nothing is kept here: another process of head office says how it is.
+function Elsewhere({ one }) {
+  return html`<tr role="row"><th role="rowheader" scope="row"><a href=${storeAddress(one.realm)}><bdi>${one.realm}</bdi></a></th>
+    <td role="cell" data-name=${t("stores.day")}>—</td><td role="cell" data-name=${t("stores.conflicts")} class="num">—</td>
+    <td role="cell" class="state"><small>${one.owner ? sentence("stores.elsewhere", { owner: one.owner }) : t("stores.elsewhere.nobody")}</small></td></tr>`;
+}
+
 export function Stores() {
-  const { data, error, again } = useGet("/api/v1/realms", {}, { every: EVERY_MS }), stores = data?.realms ?? [];
-  const gone = stores.filter(away).length, open = stores.reduce((sum, one) => sum + (one.conflicts ?? 0), 0);
+  const { data, error, again } = useGet("/api/v1/realms", {}, { every: EVERY_MS }), kept = data?.realms ?? [], elsewhere = data?.elsewhere ?? [], stores = [...kept, ...elsewhere];
+  const gone = kept.filter(away).length, open = kept.reduce((sum, one) => sum + (one.conflicts ?? 0), 0);
   const lead = data && t("stores.lead", { n: number(stores.length), gone: number(gone), open: number(open) });
-  return html`${head(t("stores.title"), lead)}${!data ? (error ? failed(error, again) : loading("table")) : !stores.length ? empty(t("stores.none"), t("stores.none.text"))
+  const publish = stores.length > 0 && html`<a class="button" id="to-publish" href="#/publicar">${icon("next", 18)}<span>${t("stores.publish")}</span></a>`;
+  return html`${head(t("stores.title"), lead, publish)}${!data ? (error ? failed(error, again) : loading("table")) : !stores.length ? empty(t("stores.none"), t("stores.none.text"))
     : html`<table class="table table-stores" role="table"><caption class="quiet">${t("stores.title")}</caption>
       <thead role="rowgroup"><tr role="row">${COLUMNS.map(([key, cls]) => html`<th key=${key} role="columnheader" scope="col" class=${cls}>${t(key)}</th>`)}</tr></thead>
-      <tbody role="rowgroup">${stores.map((one) => html`<${Row} key=${one.realm} one=${one} />`)}</tbody></table>`}`;
+      <tbody role="rowgroup">${kept.map((one) => html`<${Row} key=${one.realm} one=${one} />`)}${elsewhere.map((one) => html`<${Elsewhere} key=${one.realm} one=${one} />`)}</tbody></table>`}`;
 }

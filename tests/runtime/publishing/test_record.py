@@ -41,6 +41,8 @@ def test_what_is_on_a_disk_of_the_store_is_delivered(tmp_path: Path, site: Site)
     assert held(tmp_path, "loja-a", written).state == "sent"
     confirm(site, 4)
     assert (held(tmp_path, "loja-a", written).state, held(tmp_path, "loja-a", written).node) == ("delivered", "hub")
+    told = held(tmp_path, "loja-a", Store(node="office", epoch=site.core.links.epoch, seq=4)).report()
+    assert (told["node"], told["seq"]) == ("hub", 4), "who has it, and not who wrote it"
     confirm(site, 9, epoch="another log")
     assert held(tmp_path, "loja-a", written).state == "sent"
 
