@@ -209,10 +209,15 @@ class Ledger:
         return any(m.removes is not None and meant.adds[1] in m.removes[1] for m in self.meant.values())
 
     def problems(
-        self, held: Iterable[str], view: Mapping[str, Mapping[str, Mapping[str, Any]]], refused: Collection[str]
+        self,
+        held: Iterable[str],
+        view: Mapping[str, Mapping[str, Mapping[str, Any]]],
+        refused: Collection[str],
+        open_: Collection[frozenset[str]] = (),
     ) -> list[str]:
         """What one node shows against what the operations it holds were meant to do. view: by entity type and id.
-        refused: operations that some node refused at first, and that were perhaps sent again in another order."""
+        refused: operations that some node refused at first, and that were perhaps sent again in another order.
+        open_: the operations of each conflict that nobody has decided yet."""
         held = list(held)
         stocks: dict[str, Decimal] = {}
         opened: set[str] = set()
@@ -245,7 +250,7 @@ class Ledger:
             for problem in self._stock(name, OPENING + stocks.get(name, Decimal(0)), view["products"].get(name))
         ]
         found += self._unpaid(set(held), view["orders"])
-        found += self._edited(set(held), view)
+        found += self._edited(set(held), view, open_)
         found += self._counted(held, view["products"]) if self.exact else []
         for name, items in sorted(added.items()):
             found += self._lines(name, held, view["orders"].get(name))
@@ -267,8 +272,14 @@ class Ledger:
         removes = (m.removes for o in held if (m := self.meant.get(o)) is not None)
         return any(gone is not None and gone[0] == order and field.split("/")[1] in gone[1] for gone in removes)
 
-    def _edited(self, held: set[str], view: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> list[str]:
-        """A field shows what somebody made it, and nothing that somebody replaced who had seen it."""
+    def _edited(
+        self,
+        held: set[str],
+        view: Mapping[str, Mapping[str, Mapping[str, Any]]],
+        open_: Collection[frozenset[str]],
+    ) -> list[str]:
+        """A field shows what somebody made it, and nothing that somebody replaced who had seen it; unless it was
+        decided for once more meanwhile, which is a conflict then."""
         edits = {operation: edit for operation, edit in self.edits.items() if operation in held}
         found = []
         for entity, name in sorted({(edit.entity, edit.field) for edit in edits.values()}):
@@ -283,6 +294,10 @@ class Ledger:
             made = [edit.value for edit in self.edits.values() if (edit.entity, edit.field) == (entity, name)]
             if not authors and shown not in made:
                 found.append(f"{' '.join(entity)}: {name} is {shown}, which nobody made it")
+            elif later is not None and any(
+                later in among and not among - {later} <= of[later].seen for among in open_
+            ):
+                continue
             elif later is not None and self.exact and not {" ".join(entity), entity[1]} & self.vague:
                 found.append(
                     f"{' '.join(entity)}: {name} is {shown}, and {later} had replaced that by {of[later].value}"

@@ -296,7 +296,7 @@ class Checks:
             if gone:
                 told = {operation: self.confirmed[operation] for operation in sorted(gone)}
                 raise Violation(f"{node}: confirmed and lost: {told}")
-            for problem in ledger.problems(held, views[node], refused):
+            for problem in ledger.problems(held, views[node], refused, _undecided(machine)):
                 raise Violation(f"{node}: {problem}")
             self._chained(machine)
             _reloaded(machine)
@@ -323,7 +323,7 @@ class Checks:
             *(operation_rules.in_two(moved, views[machines[0].node_id]["orders"], notices) if ledger.exact else ()),
             *operation_rules.disputed(
                 everywhere,
-                [orjson.loads(conflict.body) for conflict in machines[0].reader.conflicts("open", limit=ALL)],
+                _open(machines[0]),
                 views[machines[0].node_id],
                 ledger.edits if ledger.exact else {},
                 refused,
@@ -452,6 +452,18 @@ def _facts(rows: Iterable[LogRow]) -> list[tuple[Any, ...]]:
             r.operation,
         )
         for r in rows
+    ]
+
+
+def _open(machine: Machine) -> list[dict[str, Any]]:
+    """The conflicts that nobody has decided yet, as terminals are told of them."""
+    return [orjson.loads(conflict.body) for conflict in machine.reader.conflicts("open", limit=ALL)]
+
+
+def _undecided(machine: Machine) -> list[frozenset[str]]:
+    """The operations of each."""
+    return [
+        frozenset(name_of(c["terminal_id"], c["operation_id"]) for c in one["candidates"]) for one in _open(machine)
     ]
 
 
