@@ -499,6 +499,15 @@ class Change:
         write.add(path, [] if value is ABSENT else [value], write.supersede(path))
         return True
 
+    def _counted_by_then(self, name: str) -> bool:
+        """Whether the author had seen the line, and it was there ever since with the number that it began with."""
+        write, head, began = self.write, self.head, self.kind.began
+        return any(
+            write.seen(record) or self.base.became(head.path[1], write.seq_of(record))
+            for record in write.document.siblings(head.path)
+            if began(record, name) == began(head, name)
+        )
+
     def _count(self, path: Path, value: object) -> bool:
         write, name, where = self.write, counter_name(path), f"{self.where}.{path[2]}"
         if value is ABSENT:
@@ -507,8 +516,7 @@ class Change:
         opening = self.kind._opening(write.document, write.policy, self.head, path[2])
         now, known = count_after(write.document, name, opening, self.settlements), write.known_count(name)
         base = reckoned(now if known is None else known, now)
-        there = write.seen(self.head) or self.base.became(path[1], write.seq_of(self.head))
-        unknown = known is None and write.stranger and not there
+        unknown = known is None and write.stranger and not self._counted_by_then(path[2])
         if word == NUMBER and unknown and base.amount not in (None, amount):
             write.kept[name] = amount  # by how much it moved is unknown
             return False

@@ -25,6 +25,10 @@ MOVED_LINE = (
 TWO_MOVERS = f"{MERGING}/test_overruled_removals.py::test_a_line_that_two_moved_to_two_places_is_told_to_both"
 
 SCENARIOS = {
+    "line-known-by-one-of-two": (
+        f"{KNOWLEDGE}/test_strangers.py"
+        "::test_a_quantity_that_was_refused_behind_another_write_is_known[False-1-a note]"
+    ),
     "late-flush-of-before-not-shown": (
         f"{DELIVERY}/test_read_before_flush.py::test_a_screen_is_right_after_a_late_flush[orders-3-400-True-None]"
     ),

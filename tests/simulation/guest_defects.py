@@ -91,7 +91,11 @@ LINES = (
     defect(
         "line-read-here-forgotten",
         "with no link, the quantity of a line that its author read here counts until somebody changes the line",
-        ("strategies.kinds.keyed_list:Change._count", "or self.base.became(path[1], write.seq_of(self.head))", ""),
+        (
+            "strategies.kinds.keyed_list:Change._counted_by_then",
+            "or self.base.became(head.path[1], write.seq_of(record))",
+            "",
+        ),
     ),
     defect(
         "line-moved-on-untold",

@@ -91,6 +91,15 @@ KNOWLEDGE = (
         ),
     ),
     defect(
+        "line-known-by-one-of-two",
+        "a line of which two values stand is known only to who knows the one that is shown",
+        (
+            "strategies.kinds.keyed_list:Change._counted_by_then",
+            "for record in write.document.siblings(head.path)",
+            "for record in [head]",
+        ),
+    ),
+    defect(
         "late-flush-of-before-not-shown",
         "who read on two connections before it sent what waited is not shown again what the first one brought",
         ("node.core.operations.record:_on_its_way", "if author.sendings is not None:", "if False:"),

@@ -164,6 +164,44 @@ def test_a_quantity_that_was_read_here_is_known_whoever_else_changed_the_line(
     evening.mesh.close()
 
 
+@pytest.mark.parametrize("first", [beers(2, note="sem gelo"), beers(2), None], ids=["a note", "a copy", "nothing"])
+@pytest.mark.parametrize("noted", [0, 1, 3])
+@pytest.mark.parametrize("dated", [True, False])
+def test_a_quantity_that_was_refused_behind_another_write_is_known(
+    tmp_path: Path, dated: bool, noted: int, first: dict[str, Any] | None
+) -> None:
+    """The tablet has come to this node and read there, and a colleague has the order. What both write of the line
+    meanwhile stands beside what the tablet sends again."""
+    evening = Moved(tmp_path, "orders", beers(2), LINES)
+    tablet, world = to(evening.here, evening.tablet).connect(), evening.here
+    calm(evening.mesh, evening.colleague, tablet)
+    for wire in evening.mesh.wires:
+        wire.cut()
+    local = Client(world, "local").connect()
+    settle_all(world, [local, tablet])
+    local.send({"type": "acquire_lock", "entity_type": "orders", "entity_id": "e", "lock_id": "l", "timeout": 60_000})
+    settle_all(world, [local, tablet])
+    last = beers(1) if first is None else {"items": [{**first["items"][0], "quantity": 1}]}
+    waiting = [tablet.operation("orders", "e", "UPDATE", data) for data in (first, last) if data is not None]
+    for operation in waiting:
+        if not dated:
+            del operation["timestamp"]
+        tablet.send({"type": "data_sync", "operation": operation})
+        settle_all(world, [local, tablet])
+    for number in range(noted):
+        local.do("orders", "e", "UPDATE", {**beers(2, note=f"n-{number}"), "lock_id": "l"})
+        settle_all(world, [local, tablet])
+    local.send({"type": "release_lock", "lock_id": "l"})
+    settle_all(world, [local, tablet])
+    for operation in waiting:
+        tablet.send({"type": "data_sync", "operation": operation})
+        settle_all(world, [local, tablet])
+    assert len(tablet.of("sync_error")) == len(waiting)
+    assert world.view("orders")["e"]["items"][0]["quantity"] == 1
+    assert not [m for m in tablet.of("sync_conflict") if m["conflict"]["path"][-1] == "quantity"]
+    evening.mesh.close()
+
+
 @pytest.mark.parametrize(("added", "version"), [(0, None), (5, None), (0, 3), (5, 900)])
 def test_a_quantity_of_which_nothing_tells_the_base_is_kept_and_told(
     tmp_path: Path, added: int, version: int | None
