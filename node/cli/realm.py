@@ -58,6 +58,8 @@ def add(data: Path, as_json: bool, site: str) -> None:
 def list_realms(data: Path, as_json: bool) -> None:
     """Lista as lojas, e quem está ligado. / List the stores, and who is linked.
 
+    Também as que só outro processo do escritório guarda. / Also those that only another process of head office keeps.
+
     \b
     comanda realm list
     """
@@ -70,6 +72,8 @@ def list_realms(data: Path, as_json: bool) -> None:
 
 def _line(row: dict[str, Any]) -> str:
     name = f"{row['realm']}  {row['owner']}" if row.get("owner") else row["realm"]
+    if row.get("elsewhere"):
+        return f"{name}  só em outro processo / only in another process"
     if row["wrong"]:
         return f"{name}  ERRO / ERROR: {row['wrong']}"
     if not row["open"]:
@@ -78,11 +82,12 @@ def _line(row: dict[str, Any]) -> str:
 
 
 def _realms(data: Path) -> list[dict[str, Any]]:
-    """What the running node says of them; without one, which there are."""
+    """What the running node says of them, also of those that only others keep; without one, which there are."""
     try:
-        found: list[dict[str, Any]] = ask(f"{CONTROL}{data}", "/api/v1/realms")["realms"]
+        said = ask(f"{CONTROL}{data}", "/api/v1/realms")
     except NoNode:
         folder = data / REALMS
         names = sorted(path.parent.name for path in folder.glob(f"*/{DATABASE}"))
         return [{"realm": name, "open": False, "wrong": None} for name in names]
-    return found
+    others = [{"open": False, "wrong": None, "elsewhere": True, **row} for row in said.get("elsewhere", ())]
+    return sorted([*said["realms"], *others], key=lambda row: str(row["realm"]))

@@ -146,6 +146,22 @@ redis.call('HDEL', MEMBERS, me)
 """
 
 
+CLUSTER = "it is a Redis Cluster, and four keys must stand on one server: name a server that is of no cluster"
+SENTINEL = "it is a Sentinel, which holds no keys: name the server that it watches"
+
+TOLD = (
+    ("SELECT is not allowed in cluster mode", CLUSTER),
+    ("Keys in request don't hash to the same slot", CLUSTER),
+    ("Hash slot not served", CLUSTER),
+    ("unknown command 'SELECT'", SENTINEL),
+)
+"""What such a server answers where it does not tell its mode, or is not asked for it yet."""
+
+
+class _Unfit(RedisError):
+    """The server is of a kind on which no head office can be kept."""
+
+
 @define(eq=False)
 class RedisEngine:
     """It waits for the server, so it is not called by the thread that serves.
@@ -232,11 +248,14 @@ class RedisEngine:
                 return await client.eval(script, KEYS, words)
 
     async def _look(self, client: coredis.Redis[bytes]) -> None:
-        """Say once what this server may forget. One that does not tell is none that is wrong."""
+        """Say once what this server may forget. One that does not tell is none that is wrong. Raises _Unfit."""
         try:
-            told = await client.info("persistence", "memory")
+            told = await client.info("server", "persistence", "memory")
         except RedisError:
             told = {}
+        mode = str(told.get("redis_mode", told.get("server_mode", "")))
+        if mode in ("cluster", "sentinel"):
+            raise _Unfit(CLUSTER if mode == "cluster" else SENTINEL)
         self._looked = True
         policy = str(told.get("maxmemory_policy", ""))
         if policy.startswith("allkeys"):
@@ -252,6 +271,7 @@ class RedisEngine:
         while root.__cause__ is not None:
             root = root.__cause__
         reason = str(error) if root is error else f"{error}: {root}"
+        reason = next((said for told, said in TOLD if told in reason), reason)
         password = self._address.password
         return (reason if not password else reason.replace(password, MASK)).strip() or type(error).__name__
 

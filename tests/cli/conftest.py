@@ -20,6 +20,7 @@ ASKING = (
     "explain",
     "keys",
     "quarantine",
+    "realm",
     "show",
     "status",
     "top",

@@ -32,9 +32,12 @@ KEPT = ("--appendonly", "yes", "--appendfsync", "always", "--maxmemory-policy", 
 
 
 class RedisServer:
-    """Listens with a password, and on a second port with TLS where there is a certificate."""
+    """Listens with a password, and on a second port with TLS where there is a certificate.
 
-    def __init__(self, authority: Authority | None = None) -> None:
+    mode: "standalone", "cluster" or "sentinel".
+    """
+
+    def __init__(self, authority: Authority | None = None, mode: str = "standalone") -> None:
         program = next(filter(None, map(shutil.which, PROGRAMS)), None)
         self.program = program or missing("redis-server or valkey-server is needed: apt-get install redis-server")
         self.authority = authority
@@ -42,6 +45,12 @@ class RedisServer:
         self.port = kept_port(self)
         self._words = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder), "--save", ""]
         self._words += ["--requirepass", PASSWORD, "--databases", "1024", *KEPT]
+        if mode == "cluster":
+            self._words += ["--cluster-enabled", "yes", "--cluster-port", str(kept_port(self))]
+        if mode == "sentinel":
+            (self.folder / "sentinel.conf").touch()
+            self._words = [str(self.folder / "sentinel.conf"), "--sentinel", "--port", str(self.port)]
+            self._words += ["--bind", "127.0.0.1", "--requirepass", PASSWORD]
         if authority is not None:
             self.tls_port = kept_port(self)
             self._words += ["--tls-port", str(self.tls_port), "--tls-auth-clients", "no"]

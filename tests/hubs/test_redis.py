@@ -46,6 +46,34 @@ def refused(engine: RedisEngine) -> str:
     return said
 
 
+@pytest.fixture(params=["cluster", "cluster that serves", "sentinel"])
+def unfit(request: pytest.FixtureRequest) -> Iterator[tuple[str, RedisServer]]:
+    """A server of a mode on which no head office can be kept."""
+    mode, *more = request.param.split()
+    running = RedisServer(mode=mode)
+    if more:
+        running.do(lambda client: client.cluster_addslots(range(16384)))
+    yield mode, running
+    running.end()
+
+
+def test_a_cluster_and_a_sentinel_are_called_so(
+    unfit: tuple[str, RedisServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In whichever database, and also where the user may not ask for the mode."""
+    mode, server = unfit
+    said = f"it is a {'Redis Cluster' if mode == 'cluster' else 'Sentinel'}"
+    for number in (0, 1):
+        assert said in refused(RedisEngine(server.uri(number)))
+    monkeypatch.setattr(RedisEngine, "_look", silent)
+    for number in (0, 1) if mode == "cluster" else (1,):  # to a script it says what others without scripts say
+        assert said in refused(RedisEngine(server.uri(number)))
+
+
+async def silent(*_: object) -> None:
+    """It may not be asked."""
+
+
 @pytest.mark.parametrize(
     ("shown", "why"),
     [("", "HELLO must be called"), (":wrong@", "invalid username-password"), (f"no:{QUOTED}@", "invalid username")],
