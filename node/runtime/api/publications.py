@@ -49,13 +49,16 @@ class Publications:
     ) -> None:
         self._core, self._data, self._nursery, self._stores = core, data, nursery, stores
         self._work: Work | None = None
+        self._asked: Office | None = None
         self._turn = trio.Lock()
 
     def _office(self) -> Office:
         """To be asked on a thread."""
-        from node.runtime.publishing.office import Office
+        if self._asked is None:
+            from node.runtime.publishing.office import Office
 
-        return Office(self._data)
+            self._asked = Office(self._data)
+        return self._asked
 
     # ------------------------------------------------------------------ what is told
 

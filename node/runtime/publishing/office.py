@@ -19,6 +19,7 @@ from node.printable import printable
 from node.runtime.publishing.place import of_data, of_owner
 from node.runtime.publishing.preview import Preview, short
 from node.runtime.publishing.record import (
+    Held,
     How,
     Record,
     Store,
@@ -44,6 +45,9 @@ NAME = 200
 
 PROBLEMS = 50
 """Rows that cannot be read and are named at once."""
+
+REMEMBERED = 50_000
+"""Stores that are remembered to have a list."""
 
 TERMINAL, KIND = "head-office", "pos"
 """As whom it is written, as by `comanda publish`."""
@@ -147,11 +151,15 @@ def _head(record: Record) -> dict[str, object]:
     }
 
 
-@frozen
+@define(eq=False)
 class Office:
-    """data: head office's data directory."""
+    """data: head office's data directory.
+
+    delivered: by store, log and row, what was found delivered. It stays so, and to look costs a database each time.
+    """
 
     data: Path
+    _delivered: dict[tuple[str, str | None, int | None], Held] = field(factory=dict, init=False)
 
     # ------------------------------------------------------------------ lists
 
@@ -256,13 +264,24 @@ class Office:
             if looked is None:
                 return None
             record = evolve(looked, stores=dict.fromkeys(looked.stores, Store()))
-        rows = [how_far(self.data, record, site, partial(of_owner, self.data)) for site in sorted(record.stores)]
-        stores = [r.report() for r in rows]
+        stores = [self._how_far(record, site).report() for site in sorted(record.stores)]
         said: dict[str, object] = {**_head(record), "stores": stores, "work": None, "planned": []}
         if work is not None and looked is not None:
             planned = [{"site": site, **asdict(looked.stores[site])} for site in work.sites if work.looks]
             said |= {"work": {**work.report(), "preview": work.preview.report()}, "planned": planned}
         return said
+
+    def _how_far(self, record: Record, site: str) -> Held:
+        store = record.stores[site]
+        known = self._delivered.get(key := (site, store.epoch, store.seq))
+        if known is not None:
+            return evolve(known, store=store)
+        found = how_far(self.data, record, site, partial(of_owner, self.data))
+        if found.state == "delivered":
+            if len(self._delivered) >= REMEMBERED:
+                self._delivered.clear()
+            self._delivered[key] = found
+        return found
 
     def _found(self, name: str) -> Record | None:
         return next((one for one in records(self.data) if one.id == name), None)

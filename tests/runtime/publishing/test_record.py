@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from node.runtime.publishing import record as module
-from node.runtime.publishing.record import Held, Record, Store, held, held_at_owner, records
+from node.runtime.publishing.office import Office
+from node.runtime.publishing.record import Held, Record, Store, held, held_at_owner, how_far, records
 from storage.records import FollowerRow
 from tests.sink.rig import Store as Site
 
@@ -97,3 +98,32 @@ def test_so_many_records_are_kept_and_a_damaged_one_is_none(tmp_path: Path, monk
     made.put(tmp_path)
     assert [one.id for one in records(tmp_path)] == ["list9", "list4", "list1"]
     assert not (tmp_path / module.FOLDER / "list0.json").exists()
+
+
+def test_a_store_that_has_a_list_is_not_looked_at_again_until_something_else_was_written(
+    tmp_path: Path, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[int | None] = []
+
+    def counted(data: Path, record: Record, realm: str, ask: Any) -> Held:
+        looks.append(record.stores[realm].seq)
+        return how_far(data, record, realm, ask)
+
+    monkeypatch.setattr("node.runtime.publishing.office.how_far", counted)
+    office, epoch = Office(tmp_path), site.core.links.epoch
+    record = Record(id="a", file="a.csv", entity_type="products", begun="2026-01-15T10:00:00.000Z", node="office")
+
+    def told(seq: int) -> object:
+        record.stores["loja-a"] = Store(node="office", epoch=epoch, seq=seq)
+        record.put(tmp_path)
+        said = office.publication("a", None)
+        assert said is not None
+        return [(row["state"], row["seq"]) for row in said["stores"]]  # type: ignore[attr-defined]
+
+    assert told(4) == [("sent", 4)]
+    confirm(site, 4)
+    assert told(4) == told(4) == [("delivered", 4)]
+    assert told(9) == [("sent", 9)]
+    confirm(site, 9)
+    assert told(9) == told(9) == [("delivered", 9)]
+    assert looks == [4, 4, 9, 9], "once more after it was delivered, never"
