@@ -515,7 +515,7 @@ class Boot:
     locks: list[LockRow]
     cursors: list[CursorRow]
     open_conflicts: list[ConflictRow]
-    entity_keys: set[int]
+    entity_keys: Sequence[int]
     operation_keys: Sequence[int]
     archived_keys: Sequence[int]
     told_keys: Sequence[int]

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 
-PAGE = 10_000
+PAGE = 500
 """Rows read at once."""
 TOLD = 0
 """The span of what another node named with a state, and no archive of this node holds."""
@@ -104,16 +104,17 @@ def _followers(connection: sqlite3.Connection, damaged: list[str]) -> list[Follo
     return [known.get(name) or FollowerRow(name, "", (-1,) * CLASSES, 0) for name in names]
 
 
-def _entity_keys(connection: sqlite3.Connection, damaged: list[str]) -> set[int]:
-    keys: set[int] = set()
+def _entity_keys(connection: sqlite3.Connection, damaged: list[str]) -> array[int]:
+    """Packed from the first on: numbers that are objects leave holes in the process's memory, 20 B an entity."""
+    keys = array("q")
     cursor = connection.execute("SELECT entity_type, entity_id FROM entities")
     while rows := cursor.fetchmany(PAGE):
         try:
-            keys.update(keys64(rows))
+            keys.extend(keys64(rows))
         except TypeError:
             wrong = [row for row in rows if any(type(part) is not str for part in row)]
             damaged.extend(str(damaged_row("entities", row)) for row in wrong)
-            keys.update(keys64(row for row in rows if row not in wrong))
+            keys.extend(keys64(row for row in rows if row not in wrong))
     return keys
 
 
