@@ -18,6 +18,7 @@ from node.core.log.entries import NO_POSITION
 from node.simulation.intentions import lines_of
 from node.wire.messages import effective_version
 from storage.signer import MOST_UNSIGNED
+from strategies.kinds.kind import ABSENT
 from strategies.paths import DELETED_AT
 
 if TYPE_CHECKING:
@@ -366,17 +367,38 @@ def in_two(
 
 
 def told(notices: Iterable[LogRow]) -> Iterator[str]:
-    """Everybody whose value lost by rule is told. Copies of one operation, under two writers, are no loss of it."""
-    for notice in notices:
-        conflict = orjson.loads(notice.message).get("conflict")
-        if conflict is None or conflict["state"] != "settled" or conflict["path"] == ["deleted_at"]:
+    """Everybody whose value lost by rule is told. Copies of one operation, under two writers, are no loss of it, and
+    of a line a field that lost by itself is told by itself."""
+    found = [(notice.targets, orjson.loads(notice.message).get("conflict")) for notice in notices]
+    settled = [(to, one) for to, one in found if one is not None and one["state"] == "settled"]
+    lost = {
+        (side["terminal_id"], side["operation_id"], tuple(one["path"]))
+        for to, one in settled
+        for side in one["candidates"]
+        if side["terminal_id"] in to
+    }
+    for to, conflict in settled:
+        path, shown = tuple(conflict["path"]), _without_version(conflict["local_data"])
+        if path == ("deleted_at",):
             continue
-        shown = {name: value for name, value in conflict["local_data"].items() if name != "version"}
-        sides = [
-            ((one["terminal_id"], one["operation_id"]), {n: v for n, v in one["data"].items() if n != "version"})
-            for one in conflict["candidates"]
-        ]
+        sides = [((c["terminal_id"], c["operation_id"]), _without_version(c["data"])) for c in conflict["candidates"]]
         prevailing = {operation for operation, said in sides if said == shown}
-        for operation, _ in sides:
-            if operation not in prevailing and operation[0] not in notice.targets:
+        for operation, said in sides:
+            if operation in prevailing or operation[0] in to:
+                continue
+            if not all((*operation, (*path, name)) in lost for name in _apart(path, said, shown)):
                 yield f"{operation[0]} is not told that it lost {conflict['id']}"
+
+
+def _without_version(data: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in data.items() if name != "version"}
+
+
+def _apart(path: Sequence[str], said: Mapping[str, Any], shown: Mapping[str, Any]) -> list[str]:
+    """The fields in which what is said and shown of a line differ; of anything else, one that no line has."""
+    if len(path) != 2:
+        return [""]
+    one, other = (
+        {name: value for line in data.get(path[0]) or [] for name, value in line.items()} for data in (said, shown)
+    )
+    return [name for name in one.keys() | other.keys() if one.get(name, ABSENT) != other.get(name, ABSENT)]
