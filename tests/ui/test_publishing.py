@@ -10,6 +10,7 @@ from playwright.sync_api import expect
 from tests.e2e.office import STORES, Chain
 from tests.e2e.office import Page as Office
 from tests.e2e.test_publish import prices, states
+from tests.faults.rig import until
 from tests.processes import comanda
 from tests.ui.axe import violations
 from tests.ui.browser import ALL, focused
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from playwright.sync_api import Locator, Page
+    from playwright.sync_api import Locator, Page, Route
 
     from tests.ui.browser import Pages
 
@@ -128,7 +129,7 @@ def test_what_cannot_be_read_is_said_where_it_was_chosen(chain: Chain, pages: Pa
     page.get_by_label("Campo da coluna Produto").fill("price")
     page.locator("#publish-look").click()
     expect(page.locator(".publish .error")).to_contain_text("price")
-    assert focused(page)["tag"] == "p"
+    expect(page.locator(".publish .error")).to_be_focused()
     page.evaluate("location.hash = '#/publicar/nada'")
     expect(page.locator("#view")).to_contain_text("Esta publicação não está mais aqui")
 
@@ -152,6 +153,33 @@ def test_everybody_can_use_it(
         if name == "publicar":
             page.locator("#publish-look").click()
             looked(page)
+
+
+def test_what_a_store_has_changed_since_is_sent_again_and_half_a_look_is_not(
+    chain: Chain, pages: Pages, tmp_path: Path
+) -> None:
+    office, file = Office(chain.office), prices(tmp_path / "volta.csv", 1)
+    name = office.send(office.look(file)["publication"])["publication"]
+    until(lambda: states(chain) == dict.fromkeys(STORES, "delivered"))
+    other = tmp_path / "mudou.csv"
+    other.write_text("Código;Produto;Preço\r\nvolta-0;Prato 0;7,00", encoding="cp1252")
+    office.send(office.look(other, sites=["loja-a"])["publication"])
+    assert office.look(file)["publication"] == name
+    page = pages(chain.office, f"#/publicar/{name}")
+    expect(page.locator(".table-changes tbody tr")).to_have_count(1)
+    expect(page.locator(".table-changes tbody tr")).to_contain_text("R$\u00a07,00")
+    expect(page.locator("#publish-send")).to_be_visible()
+
+    def cut(route: Route) -> None:
+        answer = route.fetch()
+        said = answer.json()
+        route.fulfill(response=answer, json={**said, "work": {**said["work"], "stores": 1}})
+
+    page.route(f"**/api/v1/publications/{name}", cut)
+    expect(page.locator("#publish-send")).to_have_count(0)
+    expect(page.locator("#view")).to_contain_text("Parou antes de olhar todas as lojas")
+    page.unroute_all()
+    expect(page.locator("#publish-send")).to_be_visible()
 
 
 def test_by_keyboard_alone(chain: Chain, pages: Pages, tmp_path: Path) -> None:

@@ -89,12 +89,14 @@ export function Publication({ args }) {
   };
   const back = html`<a class="button" href="#/publicar">${icon("back", 18)}<span>${t("publish.title")}</span></a>`;
   if (!data) return html`${head(t("publish.title"), "", back)}${error?.status === 404 ? empty(t("publish.gone"), t("publish.gone.text")) : error ? failed(error, again) : loading("table")}`;
-  const missing = data.stores.filter(lacks).map(({ site }) => site), does = looked ? data.work.preview.created + data.work.preview.changed > 0 || missing.length > 0 : data.kept && missing.length > 0;
+  const missing = data.stores.filter(lacks).map(({ site }) => site), whole = !looked || data.work.stores === data.work.of;
+  const does = looked ? whole && (data.work.preview.created + data.work.preview.changed > 0 || missing.length > 0) : data.kept && missing.length > 0;
   const send = () => act("/api/v1/publish/send", { publication: data.publication, user: session.user, ...(looked ? {} : { sites: missing }) });
   return html`${head(html`<bdi>${cut(data.file)}</bdi>`, running ? "" : leadOf(data, looked), back)}
     ${running && html`<${Working} work=${data.work} busy=${busy} stop=${() => act("/api/v1/publish/stop", {})} />`}
     ${data.work?.wrong && html`<section class="banner banner-need" role="alert">${icon("need")}<div><p><bdi>${data.work.wrong}</bdi></p></div></section>`}
     ${!running && does && html`<div class="row publish-do"><button type="button" class="button primary" id="publish-send" ref=${button} disabled=${busy || Boolean(why)} aria-describedby="publish-why" onClick=${send}>${t(busy ? "publish.sending" : looked ? "publish.send" : "publish.rest", { n: number(looked ? data.work.of : missing.length) })}</button><p class="hint" id="publish-why">${why || t(looked ? "publish.send.what" : "publish.rest.what")}</p></div>`}
+    ${!running && !whole && html`<p class="hint">${t("publish.cut")}</p>`}
     ${!running && !looked && missing.length > 0 && !data.kept && html`<p class="hint">${t("publish.notkept")}</p>`}
     ${wrong && html`<p class="error" role="alert">${icon("need", 16)}<span>${wrong}</span></p>`}
     ${looked && html`<section class="block" aria-labelledby="changes"><h2 id="changes">${t("publish.changes")}</h2><${Changes} preview=${data.work.preview} /></section>`}

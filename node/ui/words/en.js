@@ -656,6 +656,7 @@ export default {
   "publish.rest": "Send what is missing ({n})",
   "publish.rest.what": "What the stores have is not written again.",
   "publish.notkept": "The file was not kept here: publish it again with comanda publish send.",
+  "publish.cut": "It stopped before all stores were looked at: choose the file again.",
   "publish.changes": "What changes",
   "publish.nothing": "The stores have all of it.",
   "publish.record": "Record",

@@ -656,6 +656,7 @@ export default {
   "publish.rest": "Enviar o que falta ({n})",
   "publish.rest.what": "O que já está nas lojas não é gravado de novo.",
   "publish.notkept": "O arquivo não ficou guardado aqui: publique de novo com comanda publish send.",
+  "publish.cut": "Parou antes de olhar todas as lojas: escolha o arquivo de novo.",
   "publish.changes": "O que muda",
   "publish.nothing": "As lojas já têm tudo.",
   "publish.record": "Registro",
