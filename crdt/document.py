@@ -42,12 +42,12 @@ from crdt.records import (
     writable,
 )
 from crdt.update_encoder import encode_edit
-from crdt.update_format import DecodedUpdate, decode_operation, decode_update, live_records, within
+from crdt.update_format import DecodedUpdate, decode_operation, decode_update, live_texts, within
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
-    from crdt.update_format import Insert, Ranges
+    from crdt.update_format import Ranges
 
 MOST_VERSION = 2**53
 """A version stays below this: so much a JSON number holds exactly."""
@@ -118,8 +118,8 @@ class Document:
         """
         document = cls(writer, engine)
         if snapshot is not None:
-            records, document.vector = live_records(snapshot)
-            document._fill(records)
+            live, document.vector = live_texts(snapshot)
+            document._fill(live)
             document._snapshot = snapshot
             check_version(document.version)
         return document
@@ -353,25 +353,25 @@ class Document:
             self._snapshot = None
         return self._engine
 
-    def _fill(self, records: Iterable[Insert]) -> None:
-        """`_insert` each into an empty document. records: in (writer, clock) order, so siblings are in theirs."""
-        by_id, fields, live = self.by_id, self.fields, self._live
-        for writer, clock, text in records:
-            record = parse_record(writer, clock, text)
-            if type(record) is not FieldRecord:
-                self._insert(record, writer)
-                continue
-            clocks = live.get(writer)
-            if clocks is None:
-                live[writer] = [clock]
-            else:
-                clocks.append(clock)
-            by_id[writer, clock] = record
-            siblings = fields.get(record.path)
-            if siblings is None:
-                fields[record.path] = [record]
-            else:
-                siblings.append(record)
+    def _fill(self, live: Mapping[int, Mapping[int, str]]) -> None:
+        """`_insert` each record into an empty document. live: as of `live_texts`, so siblings are in their order."""
+        by_id, fields = self.by_id, self.fields
+        for writer, texts in live.items():
+            headers = []
+            for clock, text in texts.items():
+                record = parse_record(writer, clock, text)
+                if type(record) is not FieldRecord:
+                    headers.append(record)
+                    continue
+                by_id[writer, clock] = record
+                siblings = fields.get(record.path)
+                if siblings is None:
+                    fields[record.path] = [record]
+                else:
+                    siblings.append(record)
+            for header in headers:
+                self._insert(header, writer)
+            self._live[writer] = list(texts)
 
     def _insert(self, record: FieldRecord | Header, writer: int) -> None:
         self._live.setdefault(writer, []).append(record.clock)

@@ -15,7 +15,7 @@ import orjson
 from crdt.classes import define
 from crdt.document import check_before
 from crdt.records import PLAIN_HEADERS, Header, parse_record
-from crdt.update_format import live_records, operation_texts
+from crdt.update_format import live_texts, operation_texts
 
 _HEADER = '["h",'
 
@@ -62,16 +62,14 @@ class Settled:
     @classmethod
     def of(cls, snapshot: bytes) -> Self:
         """snapshot: of a document that was loaded before. Raises UpdateError or DocumentError where it is none."""
-        inserts, vector = live_records(snapshot)
-        version, live = 0, dict[int, dict[int, str]]()
-        for writer, clock, text in inserts:
-            if writer not in live:
-                live[writer] = {}
-            live[writer][clock] = text
-            if text.startswith(_HEADER):
-                header = parse_record(0, clock, text)
-                assert isinstance(header, Header)
-                version += header.n
+        live, vector = live_texts(snapshot)
+        version = 0
+        for texts in live.values():
+            for clock, text in texts.items():
+                if text.startswith(_HEADER):
+                    header = parse_record(0, clock, text)
+                    assert isinstance(header, Header)
+                    version += header.n
         return cls(live, vector, version)
 
     def contains(self, update: bytes, before: Mapping[int, int], entry: tuple[int, int, int], wrote: Wrote) -> bool:

@@ -85,6 +85,9 @@ class Insert(NamedTuple):
 Ranges: TypeAlias = "Mapping[int, tuple[tuple[int, int], ...]]"
 """By client, in order: (clock, length)."""
 
+Run: TypeAlias = "tuple[int, int, list[str]]"
+"""Strings with clocks that follow each other: client, first clock, texts."""
+
 
 class DecodedUpdate(NamedTuple):
     """What an update holds.
@@ -199,11 +202,23 @@ def _strictly(update: bytes, limits: UpdateLimits) -> DecodedUpdate:
 
 
 def _usual(data: bytes) -> DecodedUpdate | None:
-    """The update, or None where it breaks a rule. Nearly all numbers have one byte and are read in place."""
-    inserts: list[Insert] = []
+    """The update, or None where it breaks a rule."""
+    runs: list[Run] = []
+    rest = _read(data, runs)
+    if rest is None:
+        return None
+    new, inserts = tuple.__new__, list[Insert]()
+    for client, first, texts in runs:
+        inserts += [new(Insert, (client, clock, text)) for clock, text in enumerate(texts, first)]
+    return DecodedUpdate(tuple(inserts), *rest)
+
+
+def _read(data: bytes, runs: list[Run]) -> tuple[Mapping[int, tuple[int, int]], Ranges, Ranges] | None:
+    """Read an update whose form is usual: its strings into `runs`, and what a DecodedUpdate has besides. None where
+    it breaks a rule. Nearly all numbers have one byte and are read in place."""
     ranges: dict[int, tuple[int, int]] = {}
     gone: dict[int, tuple[tuple[int, int], ...]] = {}
-    author, written, new = 0, b"", tuple.__new__
+    author, written = 0, b""
     try:
         clients, place = data[0], 1
         if clients > 0x7F:
@@ -238,7 +253,7 @@ def _usual(data: bytes) -> DecodedUpdate | None:
                     if last != clock - 1:
                         return None
                 elif info in (_ANY, _DELETED):
-                    name = b"\x01%c%d" % (len(str(client)), client)
+                    name = b"\x01" + _name(client)
                     end = place + len(name)
                     if clock or data[place:end] != name:
                         return None
@@ -253,11 +268,10 @@ def _usual(data: bytes) -> DecodedUpdate | None:
                     return None
                 if info & 0x0F == _DELETED:
                     removed.append((clock, length))
-                    clock += length
-                    continue
-                texts: list[str] = []
-                place = _texts(data, place, length, texts)
-                inserts += [new(Insert, (client, at, text)) for at, text in enumerate(texts, clock)]
+                else:
+                    texts: list[str] = []
+                    place = _texts(data, place, length, texts)
+                    runs.append((client, clock, texts))
                 clock += length
             ranges[client] = (first, clock)
             if removed:
@@ -270,7 +284,7 @@ def _usual(data: bytes) -> DecodedUpdate | None:
     for client, found in deletes.items():
         if client in ranges and sum(found[-1]) > ranges[client][1]:
             return None
-    return DecodedUpdate(tuple(inserts), ranges, gone, deletes)
+    return ranges, gone, deletes
 
 
 def _texts(data: bytes, place: int, count: int, texts: list[str]) -> int:
@@ -498,18 +512,35 @@ def live_records(snapshot: bytes) -> tuple[list[Insert], dict[int, int]]:
 
     Raises UpdateError, also when the snapshot does not begin at clock 0 or deletes what it does not hold.
     """
-    decoded = decode_update(snapshot, SNAPSHOT_LIMITS)
-    vector: dict[int, int] = {}
-    for client, (first, end) in decoded.ranges.items():
+    live, vector = live_texts(snapshot)
+    return [Insert(client, clock, text) for client, texts in live.items() for clock, text in texts.items()], vector
+
+
+def live_texts(snapshot: bytes) -> tuple[dict[int, dict[int, str]], dict[int, int]]:
+    """As `live_records`: client -> clock -> text, both in order; state vector."""
+    runs: list[Run] = []
+    usual = _read(snapshot, runs) if len(snapshot) <= USUAL_BYTES else None
+    if usual is None:
+        decoded = decode_update(snapshot, SNAPSHOT_LIMITS)
+        runs, usual = [(client, clock, [text]) for client, clock, text in decoded.inserts], decoded[1:]
+    ranges, gone, deletes = usual
+    vector, live = dict[int, int](), dict[int, dict[int, str]]()
+    for client, (first, end) in ranges.items():
         if first != 0:
             raise UpdateError(f"snapshot begins at clock {first} of client {client}")
         vector[client] = end
-    for client in decoded.deletes.keys() - vector.keys():
+    for client in deletes.keys() - vector.keys():
         raise UpdateError(f"snapshot deletes what it does not hold of client {client}")
-    deletes, inserts = decoded.deletes, decoded.inserts
-    if deletes != decoded.gone:  # else no string is deleted
-        inserts = tuple(one for one in inserts if not within(deletes.get(one.client, ()), one.clock))
-    return sorted(inserts), vector
+    for client, first, texts in sorted(runs) if len(ranges) > 1 else runs:
+        if client not in live:
+            live[client] = {}
+        live[client].update(enumerate(texts, first))
+    if deletes != gone:  # else no string is deleted
+        for client, ranges_of in deletes.items():
+            texts_of = live.get(client, {})
+            for clock in [clock for clock in texts_of if within(ranges_of, clock)]:
+                del texts_of[clock]
+    return live, vector
 
 
 def within(ranges: Sequence[tuple[int, int]], clock: int) -> bool:

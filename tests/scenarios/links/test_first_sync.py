@@ -486,8 +486,8 @@ def test_what_a_first_synchronisation_costs_a_row_is_bounded(tmp_path: Path, mon
     keyring = node.core.replica.keyring
     keyring.signatures = evolve(keyring.signatures, verify=counted("checks", keyring.signatures.verify))
     monkeypatch.setattr(settled, "operation_texts", counted("decoded", settled.operation_texts))
-    monkeypatch.setattr(settled, "live_records", counted("read", settled.live_records))
-    monkeypatch.setattr(document, "live_records", counted("loaded", document.live_records))
+    monkeypatch.setattr(settled, "live_texts", counted("read", settled.live_texts))
+    monkeypatch.setattr(document, "live_texts", counted("loaded", document.live_texts))
     node.store.connection.set_trace_callback(lambda sql: done.update(["statements"]))
     node.store.commit = counted("commits", node.store.commit)  # type: ignore[method-assign]
     mesh.settle()
