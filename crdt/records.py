@@ -41,10 +41,6 @@ _DEEPER = "@["
 PLAIN_HEADERS = {f'["h",{n},{{}}]': n for n in range(1_024)}
 """The text of a header that counts nothing -> its share of the version: nearly every header is one of these."""
 
-_AUTHOR = [str, str]
-_AFTER_VALUE = [int, *_AUTHOR, int, int, int]
-"""The types of what follows a field record's value, and of the two of them that name its operation."""
-
 
 def counter_name(path: Path) -> str:
     """The name under which a header counts: the field's, or for one deeper in an entity its path as JSON."""
@@ -186,17 +182,16 @@ def parse_record(writer: int, clock: int, text: str) -> FieldRecord | Header:
             return Header(clock, n, counters)
     elif type(record) is list and len(record) == 9 and record[0] == "f":
         _, path, value, stamp, terminal, operation, version, accepted, rank = record
-        types = [*map(type, record)]
         if (
-            types[4:6] == _AUTHOR
-            and types[1] is list
+            type(terminal) is type(operation) is str
+            and type(path) is list
             and (
                 (len(path) == 1 and type(path[0]) is str and path[0][:1] != INTERNAL)  # nearly all are
                 or _is_path(path)
             )
         ):
             if not (
-                types[3:] == _AFTER_VALUE
+                type(stamp) is type(version) is type(accepted) is type(rank) is int
                 and 0 <= stamp | version | accepted | rank < MOST_NUMBER  # a power of two: so is each of them
             ):
                 raise DocumentError(f"record {writer}:{clock} has a number out of range")

@@ -91,9 +91,10 @@ class Settled:
                 return False
             if text in PLAIN_HEADERS:
                 continue
-            if held is None and PLAIN.match(text) is None:
+            path = PLAIN.match(text) if held is None else _PATH.match(text)
+            if path is None and held is None:
                 parse_record(writer, clock, text)
-            path = _PATH.match(text)
+                path = _PATH.match(text)
             if path is None:
                 if not text.startswith(_HEADER):
                     return False

@@ -18,6 +18,7 @@ When a node signs its rows: `storage/signer.py`.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from hashlib import blake2b
 from struct import Struct
 from typing import TYPE_CHECKING
@@ -86,12 +87,16 @@ def _tree_of(leaf: bytes, proof: bytes) -> bytes:
     way = proof[HEAD:]
     if len(proof) < HEAD or len(way) % STEP or len(way) > MOST_STEPS * STEP:
         raise BadProof("no proof has this length")
-    tree, left = leaf, LEFT[0]
-    for place in range(0, len(way), STEP):
-        sibling = way[place + 1 : place + STEP]
-        both = sibling + tree if way[place] == left else tree + sibling
-        tree = blake2b(both, digest_size=HASH, person=b"comanda node").digest()
-    return tree
+    return _climb(leaf, way) if way else leaf
+
+
+@lru_cache(maxsize=256)
+def _climb(node: bytes, way: bytes) -> bytes:
+    """The tree that a way leads to from a node: operations that are signed together come together, and their ways
+    meet."""
+    sibling = way[1:STEP]
+    above = _node(sibling, node) if way[0] == LEFT[0] else _node(node, sibling)
+    return _climb(above, way[STEP:]) if len(way) > STEP else above
 
 
 @define

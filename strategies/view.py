@@ -50,10 +50,11 @@ class View:
         """Bring the registers at `paths`, and whether the entity is alive, up to date."""
         kinds, whole = self.policy.kinds, False
         names: dict[str, None] = {}
+        fields, conflicts = document.fields, self.conflicts
         for path in paths:
             if path[:1] == DELETED_AT or path == COUNTED:
                 continue
-            if len(path) == 1 or not is_movement(path):
+            if (path in conflicts or len(fields.get(path, ())) > 1) and (len(path) == 1 or not is_movement(path)):
                 self._refresh_conflict(document, path)
             if len(path) == 1:
                 if path[0] in kinds.by_name or path[0] in self.lists:

@@ -233,15 +233,7 @@ class Keyring:
     # ------------------------------------------------------------------ checking
 
     def check(self, remote: RemoteOperation) -> str:
-        """What an operation's proof is worth: VERIFIED, UNSIGNED, or UNKNOWN where its origin's key is not known.
-
-        Raises InvalidMessage where its origin has a key, and this is not signed with it.
-        """
-        keys = self.pinned.get(remote.origin)
-        if not keys:
-            return UNKNOWN if remote.proof else UNSIGNED
-        if not remote.proof:
-            raise InvalidMessage(f"{remote.origin} signs what it accepts, and this is not signed", "$.link.proof")
+        """What an operation's proof is worth (`found`). Raises InvalidMessage."""
         leaf = leaf_hash(
             remote.authored,
             remote.entries,
@@ -252,12 +244,24 @@ class Keyring:
             user_id=remote.user_id,
             lock_status=remote.lock_status,
         )
+        return self.found(remote.origin, remote.proof, leaf)
+
+    def found(self, origin: str, proof: bytes, leaf: bytes) -> str:
+        """What a proof is worth: VERIFIED, UNSIGNED, or UNKNOWN where the key of its origin is not known.
+
+        Raises InvalidMessage where its origin has a key, and this is not signed with it.
+        """
+        keys = self.pinned.get(origin)
+        if not keys:
+            return UNKNOWN if proof else UNSIGNED
+        if not proof:
+            raise InvalidMessage(f"{origin} signs what it accepts, and this is not signed", "$.link.proof")
         try:
-            statement, signature = statement_of(leaf, remote.proof)
+            statement, signature = statement_of(leaf, proof)
         except BadProof as error:
             raise InvalidMessage(str(error), "$.link.proof") from None
-        if not self._signed(remote.origin, keys, statement, signature):
-            raise InvalidMessage(f"it is not signed by {remote.origin}", "$.link.proof")
+        if not self._signed(origin, keys, statement, signature):
+            raise InvalidMessage(f"it is not signed by {origin}", "$.link.proof")
         return VERIFIED
 
     def take(self, run: Run) -> bool:

@@ -58,7 +58,7 @@ LINK_MESSAGE_BYTES = 16 * 1024 * 1024
 MOST_WANTED = 1_000_000
 """Operations that a comparison found missing and that wait to be sent. The next one finds what is beyond it."""
 
-HISTORY_PAGE = 32
+HISTORY_PAGE = 64
 """Rows of a page of history. Reading and encoding one are turns for which everybody else waits."""
 
 PAGES = 8

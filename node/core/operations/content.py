@@ -156,8 +156,7 @@ def check_authorship(records: Sequence[FieldRecord], remote: RemoteOperation, ma
     said = remote.operation.raw.get("terminal_id")
     if said is not None and said != remote.terminal_id:
         raise Unsaid(f"an operation of {said!r} comes as one of {remote.terminal_id!r}")
-    if remote.stamp > remote.accepted + hlc.pack(max(max_skew_ms, LEAST_SKEW_MS) + 1):
-        raise Unsaid("an operation is stamped long after it was accepted")
+    check_times(remote.stamp, remote.accepted, max_skew_ms)
     if len(records) > 1 and (
         len({record.path for record in records}) < len(records) or len({record.version for record in records}) > 1
     ):
@@ -176,6 +175,12 @@ def check_authorship(records: Sequence[FieldRecord], remote: RemoteOperation, ma
             and record.accepted == accepted
         ):
             raise Unsaid(f"{_at(record.path)} is written as by another operation, or at another time")
+
+
+def check_times(stamp: int, accepted: int, max_skew_ms: int) -> None:
+    """Raise Unsaid where an operation is of a time that it cannot be of. stamp, accepted: HLCs."""
+    if stamp > accepted + hlc.pack(max(max_skew_ms, LEAST_SKEW_MS) + 1):
+        raise Unsaid("an operation is stamped long after it was accepted")
 
 
 def _at(path: Path) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from base64 import b64decode
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -113,12 +113,19 @@ def accept(replica: Replica, remote: RemoteOperation, via: str, now: Instant) ->
 def check_origin(replica: Replica, remote: RemoteOperation, via: str) -> str:
     """What was found of the proof (`LogRow.signed`). Raises InvalidMessage where the link may not bring this."""
     signed = replica.keyring.check(remote)
-    own = replica.residents.writer
-    if remote.origin != replica.settings.node_id and own in [update.writer for update in remote.updates]:
-        raise InvalidMessage("another node wrote under this node's writer", "$.link.updates")
-    if not replica.origins.may_say(via.partition(":")[0], remote.origin, proven=signed == VERIFIED):
-        raise InvalidMessage(f"this link does not speak for {remote.origin!r}", "$.link.origin")
+    check_way(replica, remote.origin, [update.writer for update in remote.updates], signed, via)
     return signed
+
+
+def check_way(replica: Replica, origin: str, writers: Collection[int], signed: str, via: str) -> None:
+    """Raise InvalidMessage where the link may not bring an operation of this origin, under these writers.
+
+    signed: what was found of its proof.
+    """
+    if origin != replica.settings.node_id and replica.residents.writer in writers:
+        raise InvalidMessage("another node wrote under this node's writer", "$.link.updates")
+    if not replica.origins.may_say(via.partition(":")[0], origin, proven=signed == VERIFIED):
+        raise InvalidMessage(f"this link does not speak for {origin!r}", "$.link.origin")
 
 
 def _is_here(replica: Replica, remote: RemoteOperation) -> bool:

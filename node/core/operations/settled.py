@@ -7,7 +7,7 @@ not loaded for it. What is not plainly so is left to `accept`.
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from attrs import field
 
@@ -16,11 +16,12 @@ from crdt.records import DocumentError
 from crdt.settled import Settled, Wrote
 from crdt.update_format import UpdateError
 from node.core.entities.residents import Residents
-from node.core.operations.content import check_authorship
+from node.core.operations.content import check_authorship, check_times
 from node.core.operations.record import write
-from node.core.operations.remote import arrived, check_origin, hold, remote_row
-from node.wire.links.operations import remote_operation
+from node.core.operations.remote import arrived, check_origin, check_way, hold, remote_row
+from node.wire.links.operations import plain_row, remote_operation
 from node.wire.outgoing import compact_json
+from storage.proofs import leaf_of
 from storage.records import Key
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ class Documents:
 
 
 def take(
-    replica: Replica, messages: Sequence[Mapping[str, object]], documents: Documents, via: str, now: Instant
+    replica: Replica, messages: Sequence[Mapping[str, Any]], documents: Documents, via: str, now: Instant
 ) -> int:
     """Give operations their rows, in order, up to the first that its entities do not plainly contain, or that may be
     held: `remote.accept` has to look at that one, which may also be bad. Returns how many were taken."""
@@ -104,14 +105,15 @@ def take(
     latest = 0
     for message in messages:
         try:
-            remote = remote_operation(message)
-            row = None if remote.name in rows else _row_of(replica, remote, documents, via, now)
+            row = _plain(replica, message, documents, via, now)
+            if row is None:
+                row = _row_of(replica, remote_operation(message), documents, via, now)
         except Exception:
             break  # `remote.accept` meets it again, and says what it is
-        if row is None:
+        if row is None or row.name in rows:
             break
-        rows[remote.name] = row
-        latest = max(latest, remote.accepted)
+        rows[row.name] = row
+        latest = max(latest, row.accepted)
     clock, faults = replica.clock, replica.faults
     if latest >= clock.hlc.last:  # else what is accepted here comes after all of them already
         clock.observe(latest, now)
@@ -125,6 +127,35 @@ def take(
             break
         faults.changing = False
     return len(rows)
+
+
+def _plain(
+    replica: Replica, message: Mapping[str, Any], documents: Documents, via: str, now: Instant
+) -> LogRow | None:
+    """The row of an operation of the plain form, which nearly all have; None where `_row_of` has to look.
+
+    Raises what says as much.
+    """
+    read = plain_row(message, via)
+    if read is None:
+        return None
+    row, update = read
+    entity_type, held, policy = row.entity_type, replica.held, replica.registry.get(row.entity_type)
+    document = documents.of((entity_type, update.entity_id))
+    if document is None or policy is None or held.holds(row.name):
+        return None
+    if row.link_key is None or held.digests.holds(entity_type, row.link_key):
+        return None
+    check_times(row.stamp, row.accepted, replica.clock.max_skew_ms)
+    row.signed = replica.keyring.found(row.origin, row.proof, leaf_of(row))
+    check_way(replica, row.origin, (update.writer,), row.signed, via)
+    said = update.writer, update.first, update.end
+    wrote = Wrote(row.terminal_id, row.operation_id, row.stamp, row.accepted)
+    if not document.contains(update.update, update.before, said, wrote):
+        return None
+    row.priority, row.version = policy.priority_class, document.version
+    row.changes = documents.arrival(replica, now)
+    return row
 
 
 def _row_of(replica: Replica, remote: RemoteOperation, documents: Documents, via: str, now: Instant) -> LogRow | None:

@@ -32,6 +32,8 @@ OWN_ID = re.compile(r"(?:resolution,[0-9a-f]{16}|repair,[0-9]{1,10}-[0-9]{1,16})
 """Ids that nodes give to operations. No terminal can: ids of theirs have no comma."""
 
 _TWO_NUMBERS = [int, int]
+_OBJECTS, _LISTS, _TEXTS, _NUMBERS = [dict] * 4, [list] * 3, [str] * 7, [int] * 6
+_OF_ONE = tuple(kind for kind in KINDS if kind != "BULK_UPDATE")
 _THREE_NUMBERS = [int, int, int]
 
 LOCK_STATES = ("none", "unlocked", "held", "held_local", "overlapping", "expired")
@@ -155,6 +157,76 @@ def remote_operation(message: Mapping[str, Any]) -> RemoteOperation:
     )
 
 
+def plain_row(message: Mapping[str, Any], via: str) -> tuple[LogRow, RemoteUpdate] | None:
+    """The row of an operation of one entity, as `remote_operation` reads it, and what it did to the entity; None
+    where that has to say what the message is.
+
+    Nothing is made here that only deciding needs. What this node finds of the operation is not in the row yet, and
+    whether the ids are ids of entities is left to whoever finds the entity. May raise anything that says as much as
+    None.
+    """
+    raw, link = message["operation"], message["link"]
+    entries, hlc, terminal_id, origin = link["updates"], link["hlc"], link["terminal_id"], link["origin"]
+    user_id, lock_status, proof, operation_id = link.get("user_id"), link["lock_status"], link.get("proof"), raw["id"]
+    if type(entries) is not list or len(entries) != 1 or len(entries[0]) != 5:
+        return None
+    entity_type, entity_id, text, before, span = entries[0]
+    (writer, first, end), (stamp, accepted) = span, hlc
+    own, said = before.get(str(writer)), raw.get("terminal_id")
+    if not (
+        [*map(type, (raw, link, before, raw.get("data", before)))] == _OBJECTS
+        and [*map(type, (entries[0], span, hlc))] == _LISTS
+        and [*map(type, (entity_type, entity_id, text, terminal_id, origin, operation_id, proof))] == _TEXTS
+        and [*map(type, (writer, first, end, own, stamp, accepted))] == _NUMBERS
+        and raw.get("entity_type") == entity_type
+        and raw.get("entity_id") == entity_id
+        and raw.get("operation") in _OF_ONE
+        and len(before) == 1
+        and own == first
+        and 0 < writer <= MAX_CLIENT
+        and 0 <= first < end <= MAX_CLOCK
+        and 0 <= stamp | accepted < 2**63
+        and (user_id is None or (type(user_id) is str and len(user_id) <= 256))
+        and (said is None or said == terminal_id)
+        and lock_status in LOCK_STATES
+        and len(origin) <= LONGEST_ID
+        and ID.match(operation_id) is not None
+        and TERMINAL_ID.match(terminal_id) is not None
+    ):
+        return None
+    key = link["key"]
+    if key != link_key(name_of(terminal_id, operation_id), entries):
+        return None
+    row = LogRow(
+        0,
+        "operation",
+        0,
+        entity_type,
+        entity_id,
+        operation_id,
+        terminal_id,
+        user_id,
+        (),
+        False,
+        stamp,
+        accepted,
+        0,
+        "applied",
+        lock_status,
+        True,
+        orjson.dumps([[[[raw]]]])[4:-4],  # deeper than it will ever be written again
+        b"",
+        b"",
+        compact_json(entries),
+        origin,
+        via,
+        key,
+        a2b_base64(proof, strict_mode=True),
+    )
+    update = a2b_base64(text, strict_mode=True)
+    return row, RemoteUpdate(entity_type, entity_id, update, {writer: first}, writer, first, end, NOTHING_COUNTED)
+
+
 def _written(operation: Operation) -> list[str | None]:
     """The ids of the entities that an operation writes."""
     if operation.kind == "BULK_UPDATE":
@@ -220,7 +292,11 @@ def _update(entry: Any, place: int) -> RemoteUpdate:
         entity_type, entity_id, text, before, span = entry[:5]
         if type(entity_type) is type(entity_id) is type(text) is str and type(before) is dict and type(span) is list:
             counts = entry[5] if len(entry) > 5 else {}
-    if type(counts) is not dict or [*map(type, span)] != _THREE_NUMBERS or not all(map(is_total, counts.values())):
+    if (
+        type(counts) is not dict
+        or [*map(type, span)] != _THREE_NUMBERS
+        or (counts and not all(map(is_total, counts.values())))
+    ):
         wanted = "[type, id, base64, before, [writer, first, end], counts]"
         raise InvalidMessage(f"expected {wanted}", f"$.link.updates[{place}]")
     writer, first, end = span
@@ -230,13 +306,20 @@ def _update(entry: Any, place: int) -> RemoteUpdate:
         update = a2b_base64(text, strict_mode=True)
     except ValueError as error:
         raise InvalidMessage(f"unreadable update: {error}", f"$.link.updates[{place}]") from None
+    own = before.get(str(writer))
+    # Nearly all build on what their writer wrote before, and on nothing else.
+    clocks = {writer: own} if len(before) == 1 and type(own) is int and own == first else _clocks(before, place)
+    amounts = {name: decimal_of(total) for name, total in counts.items()} if counts else NOTHING_COUNTED
+    return RemoteUpdate(entity_type, entity_id, update, clocks, writer, first, end, amounts)
+
+
+def _clocks(before: Mapping[str, Any], place: int) -> dict[int, int]:
     clocks: dict[int, int] = {}
     for name, clock in before.items():
         if not (is_number(name) and type(clock) is int and 0 <= clock <= MAX_CLOCK):
             raise InvalidMessage("writer or clock out of range", f"$.link.updates[{place}][3]")
         clocks[int(name)] = clock
-    amounts = {name: decimal_of(total) for name, total in counts.items()} if counts else NOTHING_COUNTED
-    return RemoteUpdate(entity_type, entity_id, update, clocks, writer, first, end, amounts)
+    return clocks
 
 
 def entities_of(messages: Iterable[Mapping[str, Any]]) -> list[tuple[str, str]]:
