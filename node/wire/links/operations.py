@@ -32,7 +32,7 @@ OWN_ID = re.compile(r"(?:resolution,[0-9a-f]{16}|repair,[0-9]{1,10}-[0-9]{1,16})
 """Ids that nodes give to operations. No terminal can: ids of theirs have no comma."""
 
 _TWO_NUMBERS = [int, int]
-_OBJECTS, _LISTS, _TEXTS, _NUMBERS = [dict] * 4, [list] * 3, [str] * 7, [int] * 6
+_OBJECTS, _LISTS, _TEXTS, _NUMBERS = [dict] * 4, [list] * 3, [str] * 6, [int] * 6
 _OF_ONE = tuple(kind for kind in KINDS if kind != "BULK_UPDATE")
 _THREE_NUMBERS = [int, int, int]
 
@@ -176,7 +176,7 @@ def plain_row(message: Mapping[str, Any], via: str) -> tuple[LogRow, RemoteUpdat
     if not (
         [*map(type, (raw, link, before, raw.get("data", before)))] == _OBJECTS
         and [*map(type, (entries[0], span, hlc))] == _LISTS
-        and [*map(type, (entity_type, entity_id, text, terminal_id, origin, operation_id, proof))] == _TEXTS
+        and [*map(type, (entity_type, entity_id, text, terminal_id, origin, operation_id))] == _TEXTS
         and [*map(type, (writer, first, end, own, stamp, accepted))] == _NUMBERS
         and raw.get("entity_type") == entity_type
         and raw.get("entity_id") == entity_id
@@ -194,8 +194,8 @@ def plain_row(message: Mapping[str, Any], via: str) -> tuple[LogRow, RemoteUpdat
         and TERMINAL_ID.match(terminal_id) is not None
     ):
         return None
-    key = link["key"]
-    if key != link_key(name_of(terminal_id, operation_id), entries):
+    key = link_key(name_of(terminal_id, operation_id), entries)
+    if key != link["key"]:
         return None
     row = LogRow(
         0,
@@ -221,7 +221,7 @@ def plain_row(message: Mapping[str, Any], via: str) -> tuple[LogRow, RemoteUpdat
         origin,
         via,
         key,
-        a2b_base64(proof, strict_mode=True),
+        _proof(proof),
     )
     update = a2b_base64(text, strict_mode=True)
     return row, RemoteUpdate(entity_type, entity_id, update, {writer: first}, writer, first, end, NOTHING_COUNTED)

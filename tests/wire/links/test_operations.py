@@ -7,17 +7,26 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 import pytest
+from attrs import asdict
 
+from node.config.sections import Config
+from node.core.operations.content import check_authorship
+from node.core.operations.remote import remote_row
 from node.errors import InvalidMessage
 from node.wire.json_text import is_number, word
 from node.wire.links.handshake import read_established
-from node.wire.links.operations import remote_operation
+from node.wire.links.operations import plain_row, remote_operation
 from node.wire.links.states import remote_state
 from storage.packed import ArchivedOperation, pack_operations
 from tests.fuzz.samples import data_sync, link_messages
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Sequence
+
+    from storage.records import LogRow
+
+
+POLICY = Config().registry().by_type["orders"]
 
 
 def operation() -> dict[str, Any]:
@@ -76,3 +85,49 @@ def test_only_ascii_digits_are_numbers() -> None:
     assert is_number("0")
     assert is_number("9" * 18)
     assert not any(is_number(text) for text in ("", "²", "٣", "-1", "+1", " 1", "1_0", "9" * 19))
+
+
+PUT: Sequence[object] = (True, False, 0, 1, 1.0, -1, 2**63, "", "x" * 200, "a/b", "AA==", "AB==", [], {}, None, [1])
+
+
+def places(value: Any) -> Iterator[tuple[Any, Any]]:
+    """Everything in a JSON value, as a container and what it holds it under."""
+    for place in list(value) if isinstance(value, dict) else range(len(value)):
+        yield value, place
+        if isinstance(value[place], dict | list):
+            yield from places(value[place])
+
+
+def test_the_row_of_a_plain_operation_is_that_of_an_operation_that_is_read_closely() -> None:
+    """Whatever stands anywhere in the message, or is missing, or comes besides."""
+    plain = strange = 0
+    text = orjson.dumps(operation() | {"link": operation()["link"] | {"proof": "AAAA"}})
+    for number in range(len(list(places(orjson.loads(text))))):
+        for put in (*PUT, KeyError, "besides"):
+            message = orjson.loads(text)
+            holder, place = list(places(message))[number]
+            if put is KeyError:
+                del holder[place]
+            elif put == "besides":
+                holder.append("x") if isinstance(holder, list) else holder.update(besides="x")
+            else:
+                holder[place] = put
+            try:
+                read = plain_row(message, "hub:1")
+            except (KeyError, TypeError, ValueError, AttributeError, InvalidMessage):
+                read = None
+            strange += read is None
+            if read is not None:
+                plain += 1
+                row, update = read
+                remote = remote_operation(message)
+                made = remote_row(POLICY, remote, 0, "applied", message=b"", changes=b"", signed="", via="hub:1")
+                made.priority = 0
+                assert fields_of(row) == fields_of(made)
+                assert (update,) == remote.updates
+                check_authorship((), remote, 2**42)  # its times are looked at besides
+    assert min(plain, strange) > 50
+
+
+def fields_of(row: LogRow) -> dict[str, tuple[type, object]]:
+    return {name: (type(value), value) for name, value in asdict(row).items()}
