@@ -51,6 +51,13 @@ def op_key(name: str) -> int:
     return key64(name)
 
 
+@lru_cache(maxsize=2_048)
+def entity_key(key: Key) -> int:
+    """The hash by which it is known whether an entity exists. It is asked for several times on the way of an
+    operation, or of an entity that comes whole."""
+    return key64(*key)
+
+
 def link_key(name: str, updates: Sequence[Sequence[Any]]) -> int:
     """The key of one operation under one writer, and of what it did: a node that holds it otherwise has another key.
 

@@ -67,6 +67,8 @@ class KeySet:
         self._count = len(ordered)
 
     def __contains__(self, key: int) -> bool:
+        if not self._count:  # as of archived operations, on most nodes
+            return False
         block = self._blocks[bisect_right(self._firsts, key) - 1]
         place = bisect_left(block, key)
         return place < len(block) and block[place] == key

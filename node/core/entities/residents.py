@@ -18,7 +18,7 @@ from node.core.entities.entity import NOT_LOADED, Entity
 from node.core.ports import Unreadable
 from node.core.statistics import Counts
 from node.errors import EntityNotFound
-from storage.records import Key, key64
+from storage.records import Key, entity_key
 from strategies.policy import Registry
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Residents:
     def missing(self, keys: Iterable[Key]) -> tuple[Key, ...]:
         """Entities that exist and are not in memory."""
         entities, known = self.entities, self.known
-        return tuple(key for key in keys if key not in entities and key64(*key) in known)
+        return tuple(key for key in keys if key not in entities and entity_key(key) in known)
 
     def entity(self, key: Key) -> Entity:
         """The entity; an empty one where nobody has written it yet.
@@ -68,7 +68,7 @@ class Residents:
         """
         found = self.entities.pop(key, None)
         if found is None:
-            if key64(*key) in self.known:
+            if entity_key(key) in self.known:
                 raise RuntimeError(f"{key[0]} {key[1]} is on disk and was not fetched")
             found = self._load(key, None)
         if found is None:

@@ -28,7 +28,7 @@ from node.core.operations.refusals import not_stored
 from node.core.terminal_clocks import TOLERANCE_MS
 from node.wire import outgoing
 from node.wire.outgoing import compact_json
-from storage.records import key64
+from storage.records import entity_key
 from strategies.kinds.counter import stored
 
 if TYPE_CHECKING:
@@ -268,7 +268,7 @@ def write(replica: Replica, row: LogRow, touches: Sequence[Touch]) -> None:
         log.group.touched[entity.key] = entity
         if not entity.exists:
             entity.exists = True
-            known.add(key64(*entity.key))
+            known.add(entity_key(entity.key))
 
 
 def confirm(
