@@ -40,8 +40,8 @@ from bench.rig.node_process import NodeProcess
 HOW = ("silent", "each")
 OPERATIONS = 12
 
-LINKED = 192
-"""Operations of a link, and updates merged."""
+OTHERS = {"linked": 192, "filled": 384}
+"""What else is counted, and of how many operations: of a link, and updates merged; of the node that is filled."""
 
 SLOWER, WARM_UP, STEPS = 60, 20, 10
 """How much slower a counted node's clocks go; operations before it is counted; operations that are."""
@@ -131,6 +131,7 @@ def _total(dump: str) -> int:
 @click.option("--steps", default=STEPS, show_default=True, help="operations that are counted of the whole node")
 @click.option("--parts/--no-parts", default=True, help="the parts of an operation")
 @click.option("--linked", is_flag=True, help="of operations that come over a link, and of updates merged in memory")
+@click.option("--filled", is_flag=True, help="of a first synchronisation, a row")
 def main(
     against: Path | None,
     operations: int,
@@ -139,15 +140,17 @@ def main(
     steps: int,
     parts: bool,
     linked: bool,
+    filled: bool,
 ) -> None:
     """Count the instructions of one operation, by parts."""
     if shutil.which("valgrind") is None:
         raise click.ClickException("this needs valgrind (Debian's package of that name)")
     checkouts = {"here": Path.cwd(), **({str(against): against.resolve()} if against else {})}
-    for each in ("linked",) if linked else how or HOW:
+    others = [name for name, wanted in (("linked", linked), ("filled", filled)) if wanted]
+    for each in others or how or HOW:
         of = {
             name: {
-                **(measure(path, each, LINKED if linked else operations) if parts else {}),
+                **(measure(path, each, OTHERS.get(each, operations)) if parts else {}),
                 **(whole(path, each, steps) if as_whole else {}),
             }
             for name, path in track(checkouts.items(), console=Console(stderr=True), transient=True)

@@ -3,6 +3,7 @@ pings an operation brought, or of how many operations the parts are together.
 
     python bench/rig/counted.py each 12        HOW and operations, as bench/instructions.py calls it
     python bench/rig/counted.py linked 192     operations that come over a link, and updates merged in memory
+    python bench/rig/counted.py filled 384     operations that an empty node gets, with the entities that they are of
 
 The working directory is the checkout that is measured. Its core and its store are real, as the tests have them, and
 its clock moves by hand. Fifty terminals are connected; one writes, the others are handed its row and answer. What
@@ -29,6 +30,7 @@ from crdt import hlc
 from crdt.document import Document
 from crdt.engine import DEFAULT
 from crdt.records import NewField
+from node.core.links.link import GATHERED_ROWS
 from node.wire.frames import Batch, Outgoing
 from tests.harness import Client, World
 from tests.mesh import Mesh, audit
@@ -107,9 +109,9 @@ class Wire:
         return None
 
 
-def operation(terminal: str, number: int, at_ms: int) -> str:
+def operation(terminal: str, number: int, at_ms: int, entities: int = ENTITIES) -> str:
     """430 bytes: the next step of an order through the kitchen, as a terminal without versions writes it."""
-    entity = f"o-{number % ENTITIES}"
+    entity = f"o-{number % entities}"
     written = {
         "id": f"w-{terminal}-{number}",
         "entity_type": "orders",
@@ -282,6 +284,49 @@ def linked(count: int, counter: Counter) -> None:
         mesh.close()
 
 
+def filled(count: int, counter: Counter) -> None:
+    """An empty node comes to one that holds so many operations, three of an entity."""
+    with tempfile.TemporaryDirectory(prefix="comanda-counted-") as folder:
+        mesh = Mesh(Path(folder), 2, [(0, 1, True)], ring_rows=16_384, window=1_024)
+        (empty, hub), (wire,) = mesh.worlds, mesh.wires
+        author = Client(hub, "pos-1", confirms=False).connect()
+        session = author.session
+        assert session is not None
+        for number in range(count):
+            session.receive(operation(author.name, number, hub.wall_ms, count // 3))
+            hub.settle()
+        author.receive()
+        mesh.connect()
+        counter.begin()
+        phase = ""
+        while phase != "over":
+            counter.mark(APART)
+            hub.settle()
+            came = wire.step(0)
+            sync = empty.core.links.first_sync
+            phase = sync.phase if sync is not None else ""
+
+            def mark(part: str, of: str = phase or "before") -> None:
+                counter.mark(f"{of}: {part}")
+
+            counter.mark(APART)
+            came |= wire.step(1)
+            while empty.calls:
+                empty.calls.popleft()()
+            mark("read, checked, resolved")
+            if phase != "history" or not came or len(empty.core.replica.log.group.rows) >= GATHERED_ROWS:
+                _settle(empty, mark)
+            counter.mark(APART)
+            if not came:
+                for world in mesh.worlds:
+                    world.advance(100)
+        counter.stop()
+        mesh.settle(author.receive)
+        if audit(empty) != audit(hub):
+            raise RuntimeError("the nodes do not agree")
+        mesh.close()
+
+
 def _settle(world: World, mark: Callable[[str], None]) -> None:
     """Until nothing is left to do, in parts."""
     while True:
@@ -302,9 +347,12 @@ def _settle(world: World, mark: Callable[[str], None]) -> None:
 
 def main(how: str, count: int) -> None:
     counter = Counter()
-    if how == "linked":
-        merging(count, counter)
-        linked(count, counter)
+    if how in ("linked", "filled"):
+        if how == "linked":
+            merging(count, counter)
+            linked(count, counter)
+        else:
+            filled(count, counter)
         print(orjson.dumps({"parts": counter.parts, "of": count}).decode(), flush=True)
         return
     with tempfile.TemporaryDirectory(prefix="comanda-counted-") as folder:
