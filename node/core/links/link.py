@@ -78,7 +78,7 @@ TURN_MESSAGES = 32
 STATE_MESSAGES = 2
 """What an entity whole counts for: it is shown and stored, and an operation of its history is only compared."""
 
-GATHERED_ROWS = 512
+GATHERED_ROWS = 128
 GATHER_MS = 100
 """Rows of history that are stored together, and how long they wait for others: nobody is told of them, and a commit
 costs as much as several of them."""
