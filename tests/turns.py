@@ -48,11 +48,13 @@ SAMPLE = 17
 
 
 class Meter:
-    """longest: by kind of turn, the most lines that one had. where: about the places of the longest turn of all."""
+    """longest: by kind of turn, the most lines that one had. where: about the places of the longest turn of all.
+    total: lines of all turns."""
 
     def __init__(self) -> None:
         self.longest: dict[str, int] = {}
         self.where: Counter[tuple[str, int]] = Counter()
+        self.total = 0
         self._running = False
 
     def run(self, name: str, act: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
@@ -79,6 +81,7 @@ class Meter:
         finally:
             sys.settrace(before)
             self._running = False
+            self.total += total
             if total > max(self.longest.values(), default=0):
                 self.where = lines
             self.longest[name] = max(self.longest.get(name, 0), total)

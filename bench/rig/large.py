@@ -1,8 +1,9 @@
-"""What one large operation costs the node by processor time: nobody else is served while it is decided."""
+"""What one large operation costs the node by processor time, and how long others wait for a turn meanwhile."""
 
 from __future__ import annotations
 
 import tempfile
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,15 +37,18 @@ FIRST = 3
 """Operations before anything is measured: the first makes the entities."""
 
 
-def cost_ms(case: str, count: int) -> float:
-    """Milliseconds of the whole node for one operation, which is a commit of its own."""
+def cost_ms(case: str, count: int) -> tuple[float, float]:
+    """Milliseconds of the whole node for one operation, which is a commit of its own, and of its longest turn."""
     with tempfile.TemporaryDirectory(prefix="comanda-bench-") as folder:
         node = NodeProcess(Path(folder), "node")
+        notes = node.timed()
         node.start()
         try:
             write(node.url, batch("pos-1", [CASES[case](turn) for turn in range(FIRST)]), 1)
-            before = node.cpu_s()
+            before, began = node.cpu_s(), time.monotonic()
             write(node.url, batch("pos-1", [CASES[case](FIRST + turn) for turn in range(count)]), 1)
-            return (node.cpu_s() - before) / count * 1_000
+            spent = (node.cpu_s() - before) / count * 1_000
         finally:
             node.stop()
+        turns = (line.split() for line in notes.read_text().splitlines())
+        return spent, max((float(took) for ended, took in turns if float(ended) > began), default=0.0)

@@ -85,6 +85,12 @@ class NodeProcess:
         self.command += ["--data", str(folder / name), "--config", str(settings), "--id", name, *flags]
         self._running: subprocess.Popen[str] | None = None
 
+    def timed(self) -> Path:
+        """Before it starts: it is to note its long turns. Returns where (bench/rig/turns_node.py)."""
+        notes = self.log.with_suffix(".turns")
+        self.command[1:3] = ["-m", "bench.rig.turns_node", str(notes)]
+        return notes
+
     def start(self, nice: int = 0) -> float:
         """Start it; returns when (perf_counter, seconds) it said that it is ready."""
         command = ["nice", "-n", str(nice), *self.command] if nice else self.command

@@ -129,6 +129,7 @@ class Core:
             backlog_bytes=self.limits.backlog_bytes,
         )
         self.replica.rights_of = self._rights_of
+        self.replica.in_turns.later = lambda act: self.around.timer.call_later(0, act)
         self.replica.is_online = lambda terminal: terminal in self.sessions.online
         self.sessions = Sessions(
             shared=shared,
@@ -176,6 +177,8 @@ class Core:
         faults, log = replica.faults, replica.log
         try:
             if faults.torn is None:
+                if log.open_row:
+                    return None  # whoever writes it wakes the writer
                 exhibit(replica, self.clock())
                 if not log.group.pending():
                     return None
@@ -183,6 +186,7 @@ class Core:
                 log.group.commit.sign |= self.links.signs
                 group = log.take()
                 self._in_flight.append((group, self.clock().mono_ms))
+                replica.in_turns.taken()
                 return group
         except SealError as error:
             raise Torn(self._not_sealed(error)) from error

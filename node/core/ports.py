@@ -90,6 +90,7 @@ class Needs:
     known: the operations that it may be a copy of, or is about. All that is held of them is in memory then, also if
         it was let go of meanwhile. By default those that are read.
     most_bytes: of entities with more than that nothing is read.
+    alone: nothing else may be under way that takes several turns (node/core/operations/in_turns.py).
     """
 
     entities: tuple[Key, ...] = ()
@@ -99,6 +100,7 @@ class Needs:
     held: tuple[Key, ...] = field(default=Factory(lambda self: self.entities, takes_self=True))
     known: tuple[str, ...] = field(default=Factory(lambda self: self.operations, takes_self=True))
     most_bytes: int | None = None
+    alone: bool = False
 
 
 class Disk(ABC):

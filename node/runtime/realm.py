@@ -242,6 +242,7 @@ class Realm:
     async def stop(self) -> None:
         """Store what is known, and close the database. Its connections have ended."""
         self.joining.end()
+        self.core.replica.in_turns.finish()
         self.core.store_cursors()
         await self.disk.commit_pending(self.core)
         await self._store_used()

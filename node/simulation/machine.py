@@ -161,6 +161,7 @@ class Machine:
 
     def stop(self) -> None:
         """A clean stop: what is pending is stored, and everybody is told."""
+        self.core.replica.in_turns.finish()
         self.core.store_cursors()
         while (group := self.core.take_group()) is not None:
             if not group.commit.empty():

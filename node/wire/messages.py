@@ -95,6 +95,12 @@ class Operation:
         version = effective_version(self.data, self.version, self.kind)
         return (Write((self.entity_type, self.entity_id or ""), self.data, version),)
 
+    @cached_property
+    def registers(self) -> int:
+        """About how many it writes. An entity counts for two more."""
+        writes = self.writes
+        return 2 * len(writes) + sum([len(write.data) for write in writes])
+
 
 @define
 class DataSync:

@@ -24,6 +24,8 @@ MOVED_LINE = (
 
 TWO_MOVERS = f"{MERGING}/test_overruled_removals.py::test_a_line_that_two_moved_to_two_places_is_told_to_both"
 
+IN_TURNS = f"{FAILURES}/test_in_turns.py"
+
 SCENARIOS = {
     "line-known-by-one-of-two": (
         f"{KNOWLEDGE}/test_strangers.py"
@@ -32,6 +34,20 @@ SCENARIOS = {
     "late-flush-of-before-not-shown": (
         f"{DELIVERY}/test_read_before_flush.py::test_a_screen_is_right_after_a_late_flush[orders-3-400-True-None]"
     ),
+    "entities-not-taken": f"{IN_TURNS}::test_others_between_its_turns_change_nothing_of_it",
+    "entities-never-given-back": (
+        f"{IN_TURNS}::test_others_are_decided_meanwhile_and_who_needs_one_of_its_entities_waits"
+    ),
+    "group-not-held": f"{IN_TURNS}::test_nothing_of_it_is_stored_before_all_of_it_is_decided",
+    "stamped-before-others": f"{IN_TURNS}::test_others_between_its_turns_change_nothing_of_it",
+    "sealed-for-good": f"{IN_TURNS}::test_an_entity_that_is_written_while_it_is_not_stored_yet_is_encoded_again",
+    "undone-unnoticed": f"{IN_TURNS}::test_a_commit_that_fails_meanwhile_has_it_sent_again[numbered]",
+    "number-of-another-row": f"{IN_TURNS}::test_others_between_its_turns_change_nothing_of_it",
+    "number-of-the-open-row": f"{IN_TURNS}::test_others_between_its_turns_change_nothing_of_it",
+    "two-at-once": f"{IN_TURNS}::test_the_second_waits_until_the_disk_has_the_first",
+    "seen-what-came-while-planned": f"{IN_TURNS}::test_what_its_author_is_sent_while_it_is_planned_was_not_seen",
+    "fault-forgotten-between-turns": f"{IN_TURNS}::test_a_fault_in_its_middle_costs_its_author_alone[5]",
+    "stop-leaves-half": f"{IN_TURNS}::test_a_clean_stop_decides_it_to_its_end",
     "line-read-here-forgotten": (
         f"{KNOWLEDGE}/test_strangers.py"
         "::test_a_quantity_that_was_read_here_is_known_whoever_else_changed_the_line[1-plain]"

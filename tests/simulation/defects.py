@@ -25,9 +25,11 @@ from tests.simulation.merge_defects import MERGE
 from tests.simulation.paid_defects import PAID
 from tests.simulation.path_defects import COMMIT, DELIVERY, LINKS, LOCKS, REFUSALS, SIGNATURES
 from tests.simulation.search import Search, violation
+from tests.simulation.turn_defects import TURNS
 
 WAYS = (*COMMIT, *DELIVERY, *LINKS, *LOCKS, *SIGNATURES, *REFUSALS)
-DEFECTS = {found.name: found for found in (*MERGE, *KNOWLEDGE, *PAID, *WAYS, *GUESTS, *LINES, *UNDERSTOOD, *HOLES)}
+RULES = (*MERGE, *KNOWLEDGE, *PAID, *GUESTS, *LINES, *UNDERSTOOD)
+DEFECTS = {found.name: found for found in (*RULES, *WAYS, *TURNS, *HOLES)}
 CAUGHT = Path(__file__).with_name("caught.json")
 """Defect -> the seed known to catch it."""
 

@@ -31,7 +31,7 @@ HOLES = (
     defect(
         "one-loser-told",
         "of several whose write did not prevail only the first is told",
-        ("node.core.operations.notices:tell", "conflict.losers() if", "conflict.losers()[:1] if"),
+        ("node.core.operations.notices:tell_in_steps", "conflict.losers() if", "conflict.losers()[:1] if"),
     ),
     defect(
         "failed-bulk-remembered",

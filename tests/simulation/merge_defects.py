@@ -77,7 +77,7 @@ MERGE = (
         "remote-repeat-logged",
         "an operation that comes again over a link gets a second row",
         (
-            "node.core.operations.remote:accept",
+            "node.core.operations.remote:_accept",
             "if _is_here(replica, remote):",
             "if False:",
         ),
@@ -193,7 +193,7 @@ MERGE = (
     defect(
         "conflict-not-raised-remotely",
         "a conflict is told of where its second side was written, and nowhere else",
-        ("node.core.operations.remote:_apply", "remote.terminal_id, news)", "remote.terminal_id, ConflictNews())"),
+        ("node.core.operations.remote:_apply", "by, news, pauses", "by, ConflictNews(), pauses"),
     ),
     defect(
         "conflict-not-stored",

@@ -351,7 +351,7 @@ REFUSALS = (
     defect(
         "item-not-named",
         "which entity of a BULK_UPDATE is why it is refused is not said where its number is no number",
-        ("node.core.operations.accept:_plans", "error.entity_id = entity.key[1]", "pass"),
+        ("node.core.operations.accept:_plan", "error.entity_id = entity.key[1]", "pass"),
     ),
     defect(
         "refusal-unnamed",

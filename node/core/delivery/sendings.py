@@ -12,7 +12,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from typing import TYPE_CHECKING, Any
 
-from attrs import field
+from attrs import evolve, field
 
 from crdt.classes import define
 from node.core.log.entries import NO_POSITION
@@ -59,6 +59,11 @@ class Sendings:
     """For each time, positions after which nothing is known to have been sent before it: rows are sent again."""
     _arrivals: list[tuple[int, tuple[int, ...]]] = field(factory=list)
     """Times of the latest pongs, with what was acknowledged before each."""
+
+    def as_now(self) -> Sendings:
+        """The same, whatever is sent from now on."""
+        times, sent, after = [*self._times], [*self._sent], [*self._after]
+        return evolve(self, times=times, sent=sent, after=after, arrivals=[*self._arrivals])
 
     def note(self, mono_ms: int, sent: Sequence[int]) -> None:
         """Up to here the terminal has been sent the log, by class. mono_ms: now, on the monotonic clock."""

@@ -8,13 +8,14 @@ UPDATE merges fields into it, DELETE removes it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from attrs import field
 
 from crdt.classes import define
 from crdt.json_values import equal
+from node.core.steps import at_once
 from strategies.conflict import Conflict
 from strategies.paths import COUNTED, WHOLE
 
@@ -37,7 +38,7 @@ R = TypeVar("R", bound=Replaced)
 
 
 def carry_out(
-    entity: Entity, paths: Iterable[Path], change: Callable[[], R], seq: int, by: str, news: ConflictNews
+    entity: Entity, paths: Collection[Path], change: Callable[[], R], seq: int, by: str, news: ConflictNews
 ) -> tuple[Before, R]:
     """Change the document of an entity and bring everything that follows from it up to date.
 
@@ -47,10 +48,28 @@ def carry_out(
     news: takes note of the conflicts that are raised and gone.
     Returns what was shown before, and what `change` returned.
     """
-    before, view = Before.of(entity, paths), entity.view
+    return at_once(carry_out_in_steps(entity, paths, change, seq, by, news, pauses=False))
+
+
+def carry_out_in_steps(
+    entity: Entity,
+    paths: Collection[Path],
+    change: Callable[[], R],
+    seq: int,
+    by: str,
+    news: ConflictNews,
+    *,
+    pauses: bool,
+) -> Generator[int, None, tuple[Before, R]]:
+    """The same. pauses: after each part, of an entity that nobody else sees until it is done."""
+    before, view, steps = Before.of(entity, paths), entity.view, 1 + len(paths)
     conflicts = dict(view.conflicts)
     done = change()
+    if pauses:
+        yield steps
     entity.records_replaced(done.removed, done.added, seq, by)
+    if pauses:
+        yield steps
     if entity.view is view:  # else it was made anew with the document
         view.refresh(entity.document, paths)
     if conflicts or entity.view.conflicts:

@@ -89,6 +89,8 @@ class Entity:
     """As they were stored last; of the document also what was written here since, and not what that replaced."""
     counted: int = 0
     """What of that is counted among the bytes in memory."""
+    sealed: EntityRow | None = None
+    """What is stored after the commit, where it is encoded already."""
 
     @classmethod
     def load(cls, key: Key, policy: EntityPolicy, row: EntityRow | None, *, writer: int, engine: str) -> Entity:
@@ -121,6 +123,14 @@ class Entity:
 
     def row(self) -> EntityRow:
         """What is stored after a commit."""
+        sealed, self.sealed = self.sealed, None
+        return sealed if sealed is not None else self._row()
+
+    def seal(self) -> None:
+        """Encode what is stored after the commit now. It is encoded again where something is written before that."""
+        self.sealed = self._row()
+
+    def _row(self) -> EntityRow:
         view = orjson.dumps(self.shown(), option=CANONICAL)  # the same bytes on every node
         snapshot = self.document.encode()
         self.view_bytes, self.document_bytes = len(view), len(snapshot)
@@ -312,6 +322,7 @@ class Entity:
 
         name: of its operation. echo: whether its author is sent it.
         """
+        self.sealed = None
         if self.last_author != terminal or self.last_echo:
             self.other_seq = self.seq
         self.seq, self.last_author, self.last_echo = seq, terminal, echo

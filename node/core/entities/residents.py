@@ -52,12 +52,16 @@ class Residents:
     """Of the documents and views in memory, as they were stored last."""
     entities: dict[Key, Entity] = field(factory=dict, init=False)
     damaged: dict[Key, str] = field(factory=dict, init=False)
+    taken: set[Key] = field(factory=set, init=False)
+    """Those that an operation has to itself which is decided in several turns. To everybody else they are missing."""
+    dropped: int = field(default=0, init=False)
+    """How often all were dropped since the start."""
     _in_use: Counter[Key] = field(factory=Counter, init=False)
 
     def missing(self, keys: Iterable[Key]) -> tuple[Key, ...]:
-        """Entities that exist and are not in memory."""
-        entities, known = self.entities, self.known
-        return tuple(key for key in keys if key not in entities and entity_key(key) in known)
+        """Entities that exist and are not in memory, and those that are taken."""
+        entities, known, taken = self.entities, self.known, self.taken
+        return tuple(key for key in keys if key in taken or (key not in entities and entity_key(key) in known))
 
     def entity(self, key: Key) -> Entity:
         """The entity; an empty one where nobody has written it yet.
@@ -95,6 +99,15 @@ class Residents:
         """What waited for these entities goes on."""
         self._in_use.subtract(keys)
         self._in_use = +self._in_use
+
+    def take(self, keys: Iterable[Key]) -> None:
+        """An operation has these entities to itself until `give_back`."""
+        self.use(keys)
+        self.taken.update(keys)
+
+    def give_back(self, keys: Iterable[Key]) -> None:
+        self.used(keys)
+        self.taken.difference_update(keys)
 
     def provide(self, keys: Iterable[Key], found: Mapping[Key, EntityRow]) -> Unreadable | None:
         """Take entities that were read. One that is not in `found` was never written.
@@ -150,4 +163,5 @@ class Residents:
         """A commit failed, so documents in memory may hold what was never stored: read all again, under `writer`."""
         self.writer = writer
         self.entities.clear()
+        self.dropped += 1
         self.bytes = 0

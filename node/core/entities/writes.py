@@ -36,6 +36,9 @@ RESERVED = frozenset({"version", "deleted_at"})
 
 SEEN = "seen"
 
+LAST = 2**64
+"""Later than every HLC."""
+
 
 @define
 class Stamp:
@@ -54,6 +57,11 @@ class Stamp:
     accepted: int
     said: int
     by: str
+
+    @classmethod
+    def later(cls, terminal: str, operation: str) -> Stamp:
+        """For a plan that is given its stamp when it is carried out (`Plan.stamped`)."""
+        return cls(terminal, operation, 0, 0, LAST, 0, "")
 
     def after(self, seen: int) -> Stamp:
         """The same, later than what its author had seen: it was written after that, whatever its clock says."""
@@ -101,6 +109,22 @@ class Plan:
     minds: Mapping[str, Count]
     kept: Mapping[str, Decimal] = NOTHING_KEPT
     forgotten: Collection[str] = ()
+
+    def stamped(self, stamp: Stamp) -> None:
+        """Give it its stamp, where it was planned with `Stamp.later`."""
+        self.fields = tuple(
+            NewField(
+                new.path,
+                new.value,
+                stamp.stamp,
+                new.terminal,
+                new.operation,
+                new.version,
+                stamp.accepted,
+                min(new.rank, stamp.accepted),
+            )
+            for new in self.fields
+        )
 
 
 def increment(current: int, version: int | None, jump: int) -> int:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from functools import partial
 from itertools import islice, takewhile
 from typing import TYPE_CHECKING, Any
@@ -35,7 +35,9 @@ from node.core.links.peer_log import PeerLog
 from node.core.links.walk import Walk
 from node.core.log.entries import NO_POSITION
 from node.core.operations import parked, states
+from node.core.operations.in_turns import Undone, Work, is_large_message
 from node.core.operations.needs import fetch
+from node.core.operations.remote import Outcome
 from node.core.operations.settled import Documents
 from node.core.ports import Connection, Needs, Unreadable
 from node.errors import AlreadyConnected, InvalidMessage, PermissionDenied
@@ -349,8 +351,11 @@ class Link:
                 self.close(InvalidMessage.code, "a frame is an object or an array of objects")
                 return
         first = _first_turn(messages)
+        if messages is not item and first == 1 and is_large_message(messages[0]):
+            first = 0  # it was long to read
         rest = messages[first:]
-        self._take(messages[:first])
+        if first:
+            self._take(messages[:first])
         if rest and self.state != "closed":
             self._inbox.hold_first(rest)
             if not self._inbox.waiting:
@@ -383,6 +388,9 @@ class Link:
     def _take_settled(self, messages: list[dict[str, Any]], documents: Documents) -> None:
         """History, whose entities are here: what these do not plainly contain is looked at closely."""
         place, node = 0, self.node
+        if len(messages) == 1 and is_large_message(messages[0]) and self._may_decide(messages[0]):
+            self._settle_in_turns(messages, documents)
+            return
         while place < len(messages) and self.state != "closed":
             operations = list(takewhile(self._is_operation, islice(messages, place, None)))
             if not operations or not node.health.ok:
@@ -397,6 +405,51 @@ class Link:
                 self._take_closely(messages[place:])
                 return
 
+    def _settle_in_turns(self, messages: list[dict[str, Any]], documents: Documents) -> None:
+        """The same of one large operation."""
+        replica, taken = self.node.replica, False
+        if self.state == "closed":
+            return
+        self._fetching = self._inbox.waiting = True
+        if replica.in_turns.busy:
+            replica.in_turns.wait(partial(self.guarded, self._settle_in_turns, messages, documents))
+            return
+
+        def steps() -> Generator[int, None, bool]:
+            nonlocal taken
+            now = self.node.clock()
+            taken = yield from parked.receive_settled_in_steps(replica, messages[0], documents, self.via, now)
+            return False
+
+        def decided() -> None:
+            self._fetching = False
+            if self.state == "closed":
+                return
+            if taken:
+                self.operations_in += 1
+                self._store()
+            else:
+                self._take_closely(messages)
+            self._go_on()
+
+        self._in_turns(steps(), decided)
+
+    def _in_turns(self, steps: Generator[int, None, bool], decided: Callable[[], None]) -> None:
+        """Do something in several turns, and `decided` when it is done. The link waits until then."""
+        replica = self.node.replica
+        dropped = replica.residents.dropped
+
+        def done(raised: Exception | None) -> None:
+            self.guarded(ended, raised)
+
+        def ended(raised: Exception | None) -> None:
+            if raised is not None and not isinstance(raised, Undone):  # a failed commit has closed the link
+                raise raised
+            decided()
+
+        self._fetching = self._inbox.waiting = True
+        replica.in_turns.begin(Work(steps, lambda: replica.residents.dropped > dropped, done))
+
     def _is_operation(self, message: Mapping[str, Any]) -> bool:
         """Whether a message is of this store, may be an operation, and comes from who has shown who it is."""
         realm = self.node.replica.settings.realm
@@ -407,7 +460,7 @@ class Link:
     def _take_closely(self, messages: list[dict[str, Any]]) -> None:
         needs = self._needs(messages)
         if needs is None:
-            self._messages(messages)
+            self._decide(messages)
             return
 
         def fetched(unreadable: Unreadable | None) -> None:
@@ -417,7 +470,10 @@ class Link:
                 self._one_by_one(deque(messages))
                 return
             self._fetching = False
-            self._messages(messages)
+            if len(messages) == 1 and needs.alone and self.node.replica.in_turns.busy:
+                self._take_closely(messages)  # another one was faster
+                return
+            self._decide(messages)
             self._go_on()
 
         def guarded(unreadable: Unreadable | None) -> None:
@@ -434,9 +490,39 @@ class Link:
         replica = self.node.replica
         entities = tuple(dict.fromkeys(entities_of(messages)))
         missing, doubled = replica.residents.missing(entities), parked.doubled(replica, messages)
-        if not (missing or doubled):
+        large = len(messages) == 1 and is_large_message(messages[0])
+        if not (missing or doubled or (large and replica.in_turns.busy)):
             return None
-        return Needs(missing, doubled, held=entities, known=parked.names_in(messages))
+        return Needs(missing, doubled, held=entities, known=parked.names_in(messages), alone=large)
+
+    def _decide(self, messages: list[dict[str, Any]]) -> None:
+        """Take messages in order; a large operation, which is alone, in several turns."""
+        replica = self.node.replica
+        if len(messages) != 1 or not is_large_message(messages[0]) or not self._may_decide(messages[0]):
+            self._messages(messages)
+            return
+        outcome = Outcome()
+
+        def steps() -> Generator[int, None, bool]:
+            nonlocal outcome
+            now = self.node.clock()
+            outcome = yield from parked.receive_in_steps(replica, messages[0], self.via, now, pauses=True)
+            return bool(replica.log.group.rows)
+
+        def decided() -> None:
+            self._fetching = False
+            if self.state != "closed":
+                self._came(outcome)
+                self._store()
+                self._go_on()
+            else:
+                self.node.disk.wake_writer()
+
+        self._in_turns(steps(), decided)
+
+    def _may_decide(self, message: Mapping[str, Any]) -> bool:
+        """Whether an operation may be taken from the link now."""
+        return self.node.health.ok and self._is_operation(message)
 
     def _one_by_one(self, messages: deque[dict[str, Any]]) -> None:
         """Something that a frame needs cannot be read: park the messages that need it, and take the others."""
@@ -560,11 +646,17 @@ class Link:
             if sync is not None:
                 sync.state_came(now.mono_ms)
         else:
-            outcome = parked.receive(replica, message, self.via, now)
-            self.compare_owed |= outcome.waits
-            self.operations_in += 1
-            if outcome.left:
-                self._leave_out()
+            self._came(parked.receive(replica, message, self.via, now))
+            return
+        if outcome.claimed is not None:
+            self.host.set_back(self, outcome.claimed)
+
+    def _came(self, outcome: Outcome) -> None:
+        """An operation came."""
+        self.compare_owed |= outcome.waits
+        self.operations_in += 1
+        if outcome.left:
+            self._leave_out()
         if outcome.claimed is not None:
             self.host.set_back(self, outcome.claimed)
 
@@ -807,6 +899,8 @@ def _first_turn(messages: Sequence[dict[str, Any]]) -> int:
     for number, message in enumerate(messages):
         if left <= 0:
             return number
+        if is_large_message(message):
+            return max(number, 1)
         link = message.get("link")
         if isinstance(link, dict):
             updates = link.get("updates")

@@ -29,6 +29,8 @@ class Log:
     committed: int = field(init=False)
     started_at: int = field(init=False)
     group: Group = field(factory=Group)
+    open_row: int = field(default=0, init=False)
+    """The number of a row that is not decided to its end yet; 0 for none. The group waits for it."""
     _unsigned: int = field(init=False)
     """Up to this row operations may wait for a signature."""
     _when_signed: list[Callable[[], None]] = field(factory=list, init=False)
@@ -41,6 +43,21 @@ class Log:
         self.head += 1
         row.seq = self.head
         self.group.commit.rows.append(row)
+
+    def reserve(self, row: LogRow) -> None:
+        """Number a row of which no more is known than who wrote it. Nothing is stored until `close`."""
+        self.append(row)
+        self.open_row = row.seq
+
+    def fill(self, row: LogRow) -> None:
+        """Write the row whose number was reserved."""
+        rows = self.group.commit.rows
+        row.seq = self.open_row
+        rows[row.seq - rows[0].seq] = row
+
+    def close(self) -> None:
+        """The operation whose row number was reserved is decided: what goes with its row is in the group."""
+        self.open_row = 0
 
     def answer(self, recipient: Recipient, message: bytes, seq: int) -> bool:
         """Answer once row `seq` is durable. If it is, and no answer waits before this one, that is now.
@@ -84,5 +101,6 @@ class Log:
     def undo(self) -> None:
         """A commit failed: the rows after the last durable one are gone, and their numbers are given out again."""
         self.head = self._unsigned = self.committed
+        self.open_row = 0
         self.group = Group()
         self._when_signed.clear()  # they wait on links, and no link outlives a failed commit

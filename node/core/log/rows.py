@@ -130,15 +130,20 @@ def accepted_row(
     policy: EntityPolicy,
     operation: Operation,
     done: Sequence[tuple[Entity, Difference, Edit, Mapping[str, Decimal]]],
+    entries: Sequence[list[object]] | None,
     told: Told,
     now_ms: int,
     node_id: str,
 ) -> LogRow:
-    """The row of an operation that this node accepted. done: each entity with its difference, edit and counts."""
+    """The row of an operation that this node accepted. done: each entity with its difference, edit and counts.
+
+    entries: `update_entry` of each, if that was made already.
+    """
     bulk = operation.kind == "BULK_UPDATE"
     entities = [entity for entity, *_ in done]
     changes = [change for _, change, *_ in done]
-    entries = [update_entry(entity.key, edit, counts) for entity, _, edit, counts in done]
+    if entries is None:
+        entries = [update_entry(entity.key, edit, counts) for entity, _, edit, counts in done]
     version = max(entity.document.version for entity in entities)
     audit = changes_of(entities, changes, bulk=bulk)
     audit.update(told.counted)
@@ -180,6 +185,11 @@ def accepted_row(
         via="",
         key=link_key(name_of(told.terminal_id, operation.id), entries),
     )
+
+
+def open_row(policy: EntityPolicy, operation_id: str, terminal_id: str) -> LogRow:
+    """What is known of an operation's row while it is decided."""
+    return _row("operation", policy, operation_id, None, 0, terminal_id=terminal_id)
 
 
 def refused_row(

@@ -14,13 +14,18 @@ from typing import TYPE_CHECKING
 from crdt import hlc
 from crdt.classes import define
 from crdt.records import name_of
+from node.core.entities.entity import Entity, Seen
+from node.core.entities.reach import Reach
 from node.core.entities.size import check_size
-from node.core.entities.writes import RESERVED, Authorship, Planner, Stamp
+from node.core.entities.writes import LAST, RESERVED, Authorship, Planner, Stamp
 from node.core.locks.lease import Held as LockHeld
 from node.core.log.messages import current_message
+from node.core.log.rows import open_row
+from node.core.operations import in_turns
 from node.core.operations.author import Author
-from node.core.operations.record import Planned, confirm_again, record
-from node.core.operations.refusals import refuse
+from node.core.operations.in_turns import OF_AN_ENTITY
+from node.core.operations.record import Planned, confirm_again, record, record_in_steps
+from node.core.operations.refusals import not_stored, refuse
 from node.core.ports import History, Needs
 from node.errors import (
     ConflictResolutionFailed,
@@ -38,12 +43,11 @@ from strategies.paths import DELETED_AT
 from strategies.policy import EntityPolicy
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Generator, Sequence
 
-    from node.core.entities.entity import Entity
-    from node.core.entities.reach import Reach
     from node.core.operations.replica import Replica
     from node.core.ports import Instant
+    from node.wire.messages import Write
     from storage.records import Key
 
 
@@ -59,6 +63,7 @@ class Subject:
 
     author: with what it knew at the first attempt, if the operation was refused before.
     name: the operation's (crdt.records.name_of). held: an operation of this name is held already.
+    large: it is decided in several turns.
     """
 
     operation: Operation
@@ -66,6 +71,7 @@ class Subject:
     author: Author
     name: str
     held: bool
+    large: bool = False
 
 
 def look(
@@ -78,7 +84,9 @@ def look(
     residents, held = replica.residents, replica.held
     keys = [write.key for write in operation.writes]
     entities = [residents.entities.get(key) for key in keys]
-    missing = residents.missing(keys) if None in entities else ()
+    missing = residents.missing(keys) if None in entities or residents.taken else ()
+    large = operation.registers > in_turns.LARGE
+    alone = large and replica.in_turns.busy
     name = name_of(author.terminal_id, operation.id)
     in_memory, key = held.in_memory(name), op_key(name)
     on_disk = not in_memory and (key in held.known or key in held.archived)
@@ -87,7 +95,7 @@ def look(
     if replica.knowledge.first_attempts:
         author = replica.knowledge.as_of_first_attempt(operation, author)
     histories = _histories(replica, operation, policy, author) if policy.kinds.declared else ()
-    if missing or on_disk or histories:
+    if missing or on_disk or histories or alone:
         most = replica.settings.bulk_bytes if len(keys) > 1 else None
         needs = Needs(
             missing,
@@ -96,12 +104,13 @@ def look(
             held=tuple(keys),
             known=(name,),
             most_bytes=most,
+            alone=large,
         )
-        if needs != read:
+        if needs != read or alone:
             return needs
     if len(keys) > 1:
         _check_bulk(replica, keys)
-    return Subject(operation, policy, author, name, in_memory or (on_disk and key in held.archived))
+    return Subject(operation, policy, author, name, in_memory or (on_disk and key in held.archived), large)
 
 
 def _check_bulk(replica: Replica, keys: Sequence[Key]) -> None:
@@ -141,35 +150,112 @@ def accept(replica: Replica, subject: Subject, now: Instant) -> None:
     if subject.held and not _only_told(replica, operation, subject.name):
         repeated(replica, operation, author, subject.name)
         return
-    entities = []
-    residents = replica.residents
+    entities = _entities(replica, operation)
+    lock_status = _may_write(replica, operation, policy, author, entities, now)
+    if lock_status is None:
+        return
+    stamp = stamped(replica, operation, author, now)
+    try:
+        plans, stamp = _plans(replica, operation, author, entities, stamp, now)
+    except REFUSED as error:
+        _refuse(replica, operation, author, entities, error, now)
+        return
+    record(replica, operation, author, plans, stamp, lock_status, now)
+
+
+def accept_in_turns(replica: Replica, subject: Subject, clock: Callable[[], Instant]) -> Generator[int, None, bool]:
+    """The same of a large one, as `Work` (in_turns.py). Its entities are its own meanwhile.
+
+    It is planned first. Then it is decided, in one turn that is short, and carried out. clock: called with the
+    decision; may raise WireError.
+    """
+    operation, author, policy, log = subject.operation, subject.author.as_now(), subject.policy, replica.log
+    if subject.held and not _only_told(replica, operation, subject.name):
+        repeated(replica, operation, author, subject.name)
+        return False
+    knowledge, histories = replica.knowledge, replica.knowledge.histories
+    entities, keys = _entities(replica, operation), [write.key for write in operation.writes]
+    replica.residents.take(keys)
+    try:
+        yield len(keys)
+        later, seen_upto = Stamp.later(author.terminal_id, operation.id), 0
+        plans: list[Planned] = []
+        wrong: WireError | None = None
+        for number, (entity, write) in enumerate(zip(entities, operation.writes, strict=True)):
+            knowledge.histories = histories  # what was read for others meanwhile has served them
+            known = _known(replica, operation, author, entity, write)
+            seen_upto = max(seen_upto, known.latest())
+            if wrong is None:
+                try:
+                    plans.append(_plan(replica, operation, author, write, number, known, later, clock().wall_ms))
+                except WireError as error:
+                    wrong = error
+            yield OF_AN_ENTITY + len(write.data) // 2
+        now = clock()
+        lock_status = _may_write(replica, operation, policy, author, entities, now)
+        if lock_status is None:
+            return False
+        stamp = stamped(replica, operation, author, now).after(seen_upto)
+        if isinstance(wrong, REFUSED):
+            _refuse(replica, operation, author, entities, wrong, now)
+            return False
+        if wrong is not None:
+            raise wrong
+        refusal = not_stored(operation, author)
+        log.reserve(open_row(policy, operation.id, author.terminal_id))
+        log.group.refusals.append(refusal)
+        try:
+            yield from record_in_steps(replica, operation, author, plans, stamp, lock_status, now, pauses=True)
+        except Exception:
+            log.group.refusals.remove(refusal)  # who caused a fault is refused, and not decided again
+            raise
+        return True
+    finally:
+        replica.residents.give_back(keys)
+
+
+REFUSED = (EntityNotFound, EntityTooLarge, PermissionDenied)
+"""What is refused and kept, and of which the author is shown again what is there, or that nothing is."""
+
+
+def _entities(replica: Replica, operation: Operation) -> list[Entity]:
+    entities, residents = [], replica.residents
     for write in operation.writes:
         entity = residents.entities.pop(write.key, None)
         if entity is None:
             entity = residents.entity(write.key)  # nobody has written it yet
         residents.entities[write.key] = entity  # the latest used is the last to be let go
         entities.append(entity)
+    return entities
+
+
+def _may_write(
+    replica: Replica,
+    operation: Operation,
+    policy: EntityPolicy,
+    author: Author,
+    entities: Sequence[Entity],
+    now: Instant,
+) -> str | None:
+    """The audit's lock status, or None where a lock or a conflict that freezes had the write refused and kept."""
     lock_status = locked(replica, entities, operation, author, now) if policy.requires_lock else "none"
-    if lock_status is None:
-        return
-    if policy.strategy.freezes:
+    if lock_status is not None and policy.strategy.freezes:
         found = next(((e, c) for e in entities if (c := e.view.frozen_by()) is not None), None)
         if found is not None:
             entity, blocked = found
             reason = f"{blocked.entity_type} {blocked.entity_id} has an open conflict {blocked.id}"
             details = {"conflict_id": blocked.id}
             refuse(replica, operation, author, entities, now, reason, ConflictResolutionFailed.code, details, entity)
-            return
-    stamp = stamped(replica, operation, author, now)
-    try:
-        plans, stamp = _plans(replica, operation, author, entities, stamp, now)
-    except (EntityNotFound, EntityTooLarge, PermissionDenied) as error:
-        # Its author is shown again what is there, or that nothing is.
-        details = {} if error.where is None else {"where": error.where}
-        about = next((entity for entity in entities if entity.key[1] == error.entity_id), None)
-        refuse(replica, operation, author, entities, now, error.reason, error.code, details, about)
-        return
-    record(replica, operation, author, plans, stamp, lock_status, now)
+            return None
+    return lock_status
+
+
+def _refuse(
+    replica: Replica, operation: Operation, author: Author, entities: Sequence[Entity], error: WireError, now: Instant
+) -> None:
+    details = {} if error.where is None else {"where": error.where}
+    about = next((entity for entity in entities if entity.key[1] == error.entity_id), None)
+    refuse(replica, operation, author, entities, now, error.reason, error.code, details, about)
 
 
 def repeated(
@@ -265,40 +351,71 @@ def _plans(
     Changes nothing. Raises EntityNotFound, EntityTooLarge, PermissionDenied or InvalidMessage.
     """
     plans, known = [], []
-    first_head = None if author.first_attempt is None else author.first_attempt.head
     for entity, write in zip(entities, operation.writes, strict=True):
-        version = write.version
-        reach = replica.knowledge.reach(author, entity, version)
-        seen = entity.seen_by(author.terminal_id, reach, first_head)
-        if operation.kind == "CREATE" and version == NEW and entity.exists and not entity.view.alive:
-            # The number of whatever is new: it does not say that its author had not seen what it had confirmed.
-            confirmed = replica.knowledge.reach(author, entity, None)
-            everything = entity.seen_by(author.terminal_id, confirmed, first_head)
-            if all(record.id in everything for record in entity.document.siblings(DELETED_AT)):
-                version, reach, seen = None, confirmed, everything
-        known.append((version, reach, seen))
+        known.append(_known(replica, operation, author, entity, write))
         if stamp.stamp < stamp.latest:
-            stamp = stamp.after(max((r.stamp for i, r in entity.document.by_id.items() if i in seen), default=0))
-    together = zip(entities, operation.writes, known, strict=True)
-    for number, (entity, write, (version, reach, seen)) in enumerate(together):
-        data = write.data
-        writer = writer_of(replica, stamp, author, reach, entity)
-        unseen = len(seen) < len(entity.document.by_id)
-        place = f"$.operation.data.updates[{number}].data" if operation.kind == "BULK_UPDATE" else "$.operation.data"
-        planner = Planner(entity, writer, seen, version, replica.settings.version_jump, place)
-        written: dict[str, object] = {}
-        try:
-            if operation.kind == "DELETE":
-                plan = planner.delete(data, hlc.iso(now.wall_ms))
-            else:
-                plan = planner.write(data, create=operation.kind == "CREATE")
-                check_size(entity, plan, operation.size, replica.settings.entity_bytes, place)
-                written = {name: value for name, value in data.items() if name not in RESERVED}
-        except WireError as error:
-            error.entity_id = entity.key[1]
-            raise
-        plans.append(Planned(entity, plan, written, unseen, reach, version))
+            stamp = stamp.after(known[-1].latest())
+    for number, (write, of_entity) in enumerate(zip(operation.writes, known, strict=True)):
+        plans.append(_plan(replica, operation, author, write, number, of_entity, stamp, now.wall_ms))
     return plans, stamp
+
+
+@define
+class _Known:
+    """What an author had seen of one entity. version: the one that counts as the operation's."""
+
+    entity: Entity
+    version: int | None
+    reach: Reach
+    seen: Seen
+
+    def latest(self) -> int:
+        """The latest stamp of what it had seen."""
+        seen = self.seen
+        return max((r.stamp for i, r in self.entity.document.by_id.items() if i in seen), default=0)
+
+
+def _known(replica: Replica, operation: Operation, author: Author, entity: Entity, write: Write) -> _Known:
+    version, first_head = write.version, None if author.first_attempt is None else author.first_attempt.head
+    reach = replica.knowledge.reach(author, entity, version)
+    seen = entity.seen_by(author.terminal_id, reach, first_head)
+    if operation.kind == "CREATE" and version == NEW and entity.exists and not entity.view.alive:
+        # The number of whatever is new: it does not say that its author had not seen what it had confirmed.
+        confirmed = replica.knowledge.reach(author, entity, None)
+        everything = entity.seen_by(author.terminal_id, confirmed, first_head)
+        if all(record.id in everything for record in entity.document.siblings(DELETED_AT)):
+            version, reach, seen = None, confirmed, everything
+    return _Known(entity, version, reach, seen)
+
+
+def _plan(
+    replica: Replica,
+    operation: Operation,
+    author: Author,
+    write: Write,
+    number: int,
+    known: _Known,
+    stamp: Stamp,
+    at_ms: int,
+) -> Planned:
+    """What an operation will do to one entity. Raises WireError, which names it. number: of its writes, from 0."""
+    entity, data, seen = known.entity, write.data, known.seen
+    writer = writer_of(replica, stamp, author, known.reach, entity)
+    unseen = len(seen) < len(entity.document.by_id)
+    place = f"$.operation.data.updates[{number}].data" if operation.kind == "BULK_UPDATE" else "$.operation.data"
+    planner = Planner(entity, writer, seen, known.version, replica.settings.version_jump, place)
+    written: dict[str, object] = {}
+    try:
+        if operation.kind == "DELETE":
+            plan = planner.delete(data, hlc.iso(at_ms))
+        else:
+            plan = planner.write(data, create=operation.kind == "CREATE")
+            check_size(entity, plan, operation.size, replica.settings.entity_bytes, place)
+            written = {name: value for name, value in data.items() if name not in RESERVED}
+    except WireError as error:
+        error.entity_id = entity.key[1]
+        raise
+    return Planned(entity, plan, written, unseen, known.reach, known.version, early=stamp.accepted == LAST)
 
 
 def writer_of(replica: Replica, stamp: Stamp, author: Author, reach: Reach, entity: Entity) -> Authorship:

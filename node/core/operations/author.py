@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
+from attrs import evolve
+
 from crdt.classes import define
 from node.core.entities.again import OfAll
 from node.core.log.group import Recipient
@@ -38,6 +40,10 @@ class Sent(Protocol):
 
     away: tuple[int, int]
     wrote: bool
+
+    def as_now(self) -> Sent:
+        """The same, whatever is sent from now on."""
+        ...
 
     def by(self, mono_ms: int, priority: int) -> int:
         """The last row of a class that it had been sent by then."""
@@ -87,6 +93,12 @@ class Author:
     age_ms: int | None = 0
     read_upto: int = -1
     stranger: bool = False
+
+    def as_now(self) -> Author:
+        """The same, whatever the terminal is sent and reads from now on."""
+        may_have_read = tuple(map(self.may_have_read, range(CLASSES))).__getitem__
+        sendings = None if self.sendings is None else self.sendings.as_now()
+        return evolve(self, may_have_read=may_have_read, sendings=sendings)
 
 
 def absent(terminal_id: str, user_id: str | None = None) -> Author:

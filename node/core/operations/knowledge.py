@@ -57,7 +57,8 @@ class Knowledge:
     reads: dict[tuple[str, Key], int] = field(factory=dict)
     _brought: dict[str, tuple[int, tuple[int, ...]]] = field(factory=dict)
     """Terminal -> when it left another node, on the monotonic clock, and how far it had seen this log there."""
-    _histories: Mapping[History, Sequence[LogRow]] = field(factory=dict)
+    histories: Mapping[History, Sequence[LogRow]] = field(factory=dict)
+    """What was read for the next decision."""
 
     # ------------------------------------------------------------------ what was seen
 
@@ -68,7 +69,7 @@ class Knowledge:
     def claimed(self, author: Author, entity: Entity, version: int | None, reach: Reach) -> None:
         """An operation with this version was decided: the author's next version may count on from it."""
         if version is not None:
-            evidence = self._evidence(author, entity)
+            evidence, entity.sealed = self._evidence(author, entity), None
             note_claim(entity, author.terminal_id, version, reach, evidence.acknowledged)
 
     def _evidence(self, author: Author, entity: Entity) -> Evidence:
@@ -184,7 +185,7 @@ class Knowledge:
         view = self.view_of(author, entity, reach)
         known = entity.movements.known(name, view)
         if known is None and name in entity.movements.cut:
-            rows = self._histories.get((entity.key, view.terminal, view.acknowledged), ())
+            rows = self.histories.get((entity.key, view.terminal, view.acknowledged), ())
             known = known_from_log(rows, entity.key[1], name, view)
         if known is None and reach.newest == 0:  # it names the state before there was anything
             return NOTHING_COUNTED
@@ -238,13 +239,13 @@ class Knowledge:
             return None
         view = self.view_of(author, entity, self.reach(author, entity, version))
         history = (entity.key, view.terminal, view.acknowledged)
-        if history in self._histories or all(entity.movements.tells(name, view) for name in names):
+        if history in self.histories or all(entity.movements.tells(name, view) for name in names):
             return None
         return history
 
     def provide(self, wanted: Sequence[History], found: Sequence[Sequence[LogRow]]) -> None:
         """Take histories that were read. They serve the next decision only."""
-        self._histories = dict(zip(wanted, found, strict=True))
+        self.histories = dict(zip(wanted, found, strict=True))
 
 
 def _again(author: Author, priority: int) -> Again:

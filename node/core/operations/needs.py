@@ -27,7 +27,8 @@ def resolution_needs(replica: Replica, message: ConflictResolution, terminal_id:
     if row is None:
         return Needs((), operations, (message.conflict_id,), known=(name,))
     key = (row.entity_type, row.entity_id)
-    keys = () if key in replica.residents.entities else (key,)
+    residents = replica.residents
+    keys = () if key in residents.entities and key not in residents.taken else (key,)
     return Needs(keys, operations, held=(key,), known=(name,)) if keys or operations else None
 
 
@@ -36,8 +37,16 @@ def fetch(replica: Replica, disk: Disk, needs: Needs, then: Callable[[Unreadable
 
     then: called with None, or with why something cannot be read.
     """
-    residents, held = replica.residents, replica.held
+    residents, held, in_turns = replica.residents, replica.held, replica.in_turns
     residents.use(needs.held)
+    if (needs.alone and in_turns.busy) or not residents.taken.isdisjoint(needs.held):
+
+        def go_on() -> None:
+            residents.used(needs.held)
+            fetch(replica, disk, evolve(needs, entities=residents.missing(needs.held)), then)
+
+        in_turns.wait(go_on)
+        return
 
     def fetched(found: Fetched | Unreadable) -> None:
         lost: tuple[Key, ...] = ()

@@ -15,13 +15,14 @@ from crdt.records import counted_at, name_of, terminal_of
 from node.core.log.rows import notice_row
 from node.core.operations.conflicts import conflict_row
 from node.core.operations.overruled import line_of
+from node.core.steps import at_once
 from node.wire import outgoing
 from strategies.conflict import VERSION_CONFLICT, body, candidate, conflict_id
 from strategies.paths import DELETED_AT, WHOLE
 from strategies.strategy import SETTLED
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Generator, Mapping, Sequence
     from decimal import Decimal
 
     from crdt.records import Path
@@ -50,6 +51,19 @@ def tell(
 
     resolution: if the operation resolves a conflict, the message that asked for it.
     """
+    at_once(tell_in_steps(replica, news, policy, operation_id, author, accepted, resolution))
+
+
+def tell_in_steps(
+    replica: Replica,
+    news: ConflictNews,
+    policy: EntityPolicy,
+    operation_id: str,
+    author: Author,
+    accepted: int,
+    resolution: ConflictResolution | None = None,
+) -> Generator[int, None, None]:
+    """The same, with pauses between conflicts."""
     log = replica.log
     for conflict in news.restated:
         remember(replica, conflict_row(conflict, log.head))
@@ -60,6 +74,7 @@ def tell(
         log.append(notice)
         remember(replica, conflict_row(conflict, notice.seq))
         replica.counts.conflicts += 1
+        yield 4
     for conflict in news.gone:
         replaced = news.replacement(conflict)
         outcome = (
@@ -77,6 +92,7 @@ def tell(
             replica.counts.conflicts_resolved += 1
             if conflict.state == "open":
                 _tell_closed(replica, conflict, policy, operation_id, author, accepted, resolution)
+        yield 4
 
 
 def tell_kept(

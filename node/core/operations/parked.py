@@ -16,11 +16,13 @@ from crdt.classes import frozen
 from crdt.engine import EngineError
 from crdt.records import Contradiction, DocumentError, ForkError, name_of
 from crdt.update_format import UpdateError
-from node.core.operations import settled
+from node.core.operations import in_turns, settled
+from node.core.operations.in_turns import Undone, Work, is_large_message
 from node.core.operations.needs import fetch
 from node.core.operations.quarantine import BAD, DROPPED, FAULT, NO_BODY, WAITING, origin_of
-from node.core.operations.remote import TAKEN, Outcome, accept
+from node.core.operations.remote import TAKEN, Outcome, accept_in_steps
 from node.core.ports import Needs, Unreadable
+from node.core.steps import at_once
 from node.errors import InvalidMessage, WireError
 from node.wire.codec import LONGEST_ID
 from node.wire.json_text import word
@@ -29,7 +31,7 @@ from node.wire.outgoing import compact_json
 from storage.records import ParkedRow, link_key
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 
     from node.core.operations.held import Held
     from node.core.operations.replica import Replica
@@ -48,6 +50,13 @@ EXPECTED = (WireError, UpdateError, DocumentError, EngineError)
 
 def receive(replica: Replica, message: Mapping[str, object], via: str, now: Instant) -> Outcome:
     """Take a linked node's `data_sync`, whose entities are resident. If it cannot be applied, it alone is parked."""
+    return at_once(receive_in_steps(replica, message, via, now))
+
+
+def receive_in_steps(
+    replica: Replica, message: Mapping[str, object], via: str, now: Instant, *, pauses: bool = False
+) -> Generator[int, None, Outcome]:
+    """The same. pauses: others have their turns meanwhile."""
     key = None
     try:
         remote = remote_operation(message)
@@ -58,7 +67,7 @@ def receive(replica: Replica, message: Mapping[str, object], via: str, now: Inst
         kept = replica.quarantine.of_operation(key, remote.name)
         if kept is not None and kept.state == DROPPED:
             return TAKEN
-        reason = accept(replica, remote, via, now)
+        reason = yield from accept_in_steps(replica, remote, via, now, pauses=pauses)
     except Exception as error:
         if isinstance(error, EXPECTED) and not replica.faults.changing:
             if isinstance(error, Contradiction):
@@ -93,6 +102,15 @@ def receive_settled(
     if not replica.quarantine.empty or replica.faults.causes:
         return 0
     return settled.take(replica, messages, documents, via, now)
+
+
+def receive_settled_in_steps(
+    replica: Replica, message: Mapping[str, object], documents: Documents, via: str, now: Instant
+) -> Generator[int, None, bool]:
+    """The same of one large operation. Returns whether it was taken."""
+    if not replica.quarantine.empty or replica.faults.causes:
+        return False
+    return (yield from settled.take_in_steps(replica, message, documents, via, now))
 
 
 def _contradicted(replica: Replica, message: Mapping[str, object], via: str, error: Contradiction) -> None:
@@ -282,7 +300,7 @@ def retry_waiting(replica: Replica, came: Sequence[Key], now: Instant) -> None:
             replica.quarantine.make_due(row)
         for row in rows[:MOST_AT_ONCE]:
             keys, names = needs_of(row)
-            if any(map(replica.held.on_disk, names)) or replica.residents.missing(keys):
+            if any(map(replica.held.on_disk, names)) or replica.residents.missing(keys) or _large(row):
                 replica.quarantine.make_due(row)  # something else that it needs must be read first
             elif row in replica.quarantine and retry(replica, row, now):
                 pending.extend(keys)
@@ -306,6 +324,11 @@ def drop(replica: Replica, number: int) -> bool:
     return True
 
 
+def _large(row: ParkedRow) -> bool:
+    """Whether a parked operation takes several turns."""
+    return len(row.body) > in_turns.LARGE and is_large_message(orjson.loads(row.body))
+
+
 def needs_of(row: ParkedRow) -> tuple[list[Key], list[str]]:
     """The entities a parked operation touches and the operations it is about, as far as it can be read."""
     try:
@@ -327,12 +350,19 @@ def _accepted(row: ParkedRow) -> object:
 
 def retry(replica: Replica, row: ParkedRow, now: Instant) -> bool:
     """Try a parked operation again, whose entities are resident. Returns whether it is applied now."""
+    return at_once(_retry_in_steps(replica, row, now))
+
+
+def _retry_in_steps(
+    replica: Replica, row: ParkedRow, now: Instant, *, pauses: bool = False
+) -> Generator[int, None, bool]:
     known = replica.faults.causes.get(row.link_key)
     if known is not None:
         _found_bad(replica, row, known)
         return False
     try:
-        if accept(replica, remote_operation(orjson.loads(row.body)), row.via, now) is not None:
+        remote = remote_operation(orjson.loads(row.body))
+        if (yield from accept_in_steps(replica, remote, row.via, now, pauses=pauses)) is not None:
             return False
     except Exception as error:
         expected = isinstance(error, EXPECTED) and not replica.faults.changing
@@ -363,15 +393,36 @@ def retry_when_here(
 ) -> None:
     """Try a parked operation again, once its entities are in memory."""
 
+    large = _large(row)
+
     def fetched(unreadable: Unreadable | None) -> None:
-        if unreadable is not None or not health.ok:
+        if unreadable is not None or not health.ok or (large and replica.in_turns.busy):
             replica.quarantine.make_due(row)
         elif (here := replica.quarantine.row(row.id)) is not None:  # perhaps only its name, since it was asked for
             now = clock()
-            if retry(replica, here, now):
-                retry_waiting(replica, needs_of(row)[0], now)
-            if replica.log.group.pending():
-                disk.wake_writer()
+            if large:
+                dropped = replica.residents.dropped
+                work = Work(in_steps(here, now), lambda: replica.residents.dropped > dropped, ended)
+                replica.in_turns.begin(work)
+            else:
+                tried(now, applied=retry(replica, here, now))
+
+    def in_steps(here: ParkedRow, now: Instant) -> Generator[int, None, bool]:
+        applied = yield from _retry_in_steps(replica, here, now, pauses=True)
+        tried(now, applied=applied)
+        return bool(replica.log.group.rows)
+
+    def tried(now: Instant, *, applied: bool) -> None:
+        if applied:
+            retry_waiting(replica, needs_of(row)[0], now)
+        if replica.log.group.pending():
+            disk.wake_writer()
+
+    def ended(raised: Exception | None) -> None:
+        if isinstance(raised, Undone):
+            replica.quarantine.make_due(row)
+        elif raised is not None:
+            failed(replica.faults.report(where, row.body, raised, row.link_key))
 
     def begin() -> None:
         keys, names = needs_of(row)

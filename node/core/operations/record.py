@@ -6,14 +6,14 @@ Every operation that this node accepts passes here: a terminal's, a resolution, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
 from crdt import hlc
 from crdt.classes import define
 from crdt.records import NewField, counted_at, name_of
-from node.core.entities.change import ConflictNews, carry_out, difference
+from node.core.entities.change import ConflictNews, carry_out, carry_out_in_steps, difference
 from node.core.entities.entity import Entity, Touch
 from node.core.entities.past import LATEST
 from node.core.entities.reach import Reach
@@ -22,7 +22,7 @@ from node.core.log.rows import Told, accepted_row, changes_of, linked, operation
 from node.core.operations.assumed import NOTHING, assumed
 from node.core.operations.author import absent
 from node.core.operations.moved import look_for_two, moved_since, tell_overruled
-from node.core.operations.notices import tell, tell_kept
+from node.core.operations.notices import tell, tell_in_steps, tell_kept
 from node.core.operations.overruled import Overruled, Twice, brought_back, not_removed, removed_twice
 from node.core.operations.refusals import not_stored
 from node.core.terminal_clocks import TOLERANCE_MS
@@ -55,6 +55,7 @@ class Planned:
     unseen: whether the entity holds live records that the author had not seen.
     reach: how far it had seen the entity.
     version: the version that it gave, if it gave one.
+    early: it was planned before its stamp was known.
     """
 
     entity: Entity
@@ -63,6 +64,7 @@ class Planned:
     unseen: bool
     reach: Reach
     version: int | None
+    early: bool = False
 
 
 def record(
@@ -79,20 +81,46 @@ def record(
 
     resolution: if the operation resolves a conflict, the message that asked for it.
     """
-    log, node_id, seq = replica.log, replica.settings.node_id, replica.log.head + 1
+    for _ in record_in_steps(replica, operation, author, plans, stamp, lock_status, now, resolution):
+        pass  # it has no pauses
+
+
+def record_in_steps(
+    replica: Replica,
+    operation: Operation,
+    author: Author,
+    plans: Sequence[Planned],
+    stamp: Stamp,
+    lock_status: str,
+    now: Instant,
+    resolution: ConflictResolution | None = None,
+    *,
+    pauses: bool = False,
+) -> Generator[int, None, None]:
+    """The same, of entities that nobody else sees until it is done.
+
+    pauses: whether others have their turns meanwhile. Then the row has its number already, and each entity is encoded
+    here.
+    """
+    log, node_id = replica.log, replica.settings.node_id
+    seq = log.open_row if pauses else log.head + 1
     entities = [planned.entity for planned in plans]
     policy, knowledge = entities[0].policy, replica.knowledge
-    first = knowledge.first_attempt(author, entities, log.head)
+    first = knowledge.first_attempt(author, entities, seq - 1)
     log.group.first_attempts[author.terminal_id, operation.id] = first
     confirmed = [knowledge.confirmed(author, planned.entity) for planned in plans]
-    on_its_way = any(
-        _on_its_way(replica, author, planned.entity, now)
-        or _late(author, planned.entity, stamp)
-        or planned.reach.row < upto  # it was shown more since it wrote
-        for planned, upto in zip(plans, confirmed, strict=True)
-    )
+    replica.faults.changing = pauses
+    on_its_way = False
     words: dict[str, str] = {}
     for p, upto in zip(plans, confirmed, strict=True):
+        on_its_way = (
+            on_its_way
+            or _on_its_way(replica, author, p.entity, now)
+            or _late(author, p.entity, stamp)
+            or p.reach.row < upto  # it was shown more since it wrote
+        )
+        if pauses:
+            yield 1
         word = NOTHING if p.plan.kept else None
         if word is None and p.entity.seq > upto:
             word = assumed(author, p.entity, p.reach.row, p.version, upto)
@@ -104,7 +132,10 @@ def record(
     twice = [one for planned in gone for one in _removed_twice(planned, author, name)]
     news = ConflictNews()
     replica.faults.changing = True
-    done = [(planned.entity, *_edit(planned, operation.kind, seq, author.terminal_id, news)) for planned in plans]
+    done = []
+    for p in plans:
+        edited = yield from _edit(p, operation.kind, seq, author.terminal_id, news, stamp, pauses=pauses)
+        done.append((p.entity, *edited))
     minds = {p.entity.key[1]: {n: stored(c) for n, c in p.plan.minds.items()} for p in plans if p.plan.minds}
     merged = any(planned.unseen for planned in plans) and resolution is None
     kept = {p.entity.key[1]: sorted({counted_at(name)[0] for name in p.plan.kept}) for p in plans if p.plan.kept}
@@ -138,13 +169,21 @@ def record(
         assumed=words,
         kept=kept,
     )
-    row = accepted_row(policy, operation, done, told, now.wall_ms, node_id)
+    entries = None
+    if pauses:
+        entries = [update_entry(entity.key, edit, counts) for entity, _, edit, counts in done]
+        yield len(entries)
+    row = accepted_row(policy, operation, done, entries, told, now.wall_ms, node_id)
     for planned in plans:
         knowledge.claimed(author, planned.entity, planned.version, planned.reach)
     touches = [
         Touch(p.entity, author.terminal_id, p.written, s, p.plan.minds) for p, s in zip(plans, seen, strict=True)
     ]
-    write(replica, row, touches)
+    if pauses:
+        yield len(plans)
+        yield from write_in_steps(replica, row, touches)
+    else:
+        write(replica, row, touches)
     replica.held.remember(row)
     replica.counts.operations += 1
     extra: dict[str, object] = {}
@@ -157,7 +196,7 @@ def record(
         extra["conflict_id"] = resolution.conflict_id
     confirm(replica, author, operation.id, row.version, status, stamp.accepted, seq, **extra)
     if news.raised or news.gone or news.restated:
-        tell(replica, news, policy, operation.id, author, stamp.accepted, resolution)
+        yield from tell_in_steps(replica, news, policy, operation.id, author, stamp.accepted, resolution)
     if stays:
         tell_overruled(replica, stays, operation.id, stamp.accepted)
     if twice:
@@ -165,7 +204,10 @@ def record(
     for planned in plans:
         if planned.plan.kept:
             tell_kept(replica, planned.entity, planned.plan.kept, operation, stamp)
-    log.group.refusals.append(not_stored(operation, author))
+    if pauses:
+        log.close()
+    else:
+        log.group.refusals.append(not_stored(operation, author))
     replica.faults.changing = False
 
 
@@ -256,19 +298,34 @@ def housekeep(
 
 def write(replica: Replica, row: LogRow, touches: Sequence[Touch]) -> None:
     """Number a row and put it into the group, together with the entities that it touches."""
-    log, known, everybody = replica.log, replica.residents.known, replica.knowledge.everybody
-    log.append(row)
+    replica.log.append(row)
     if replica.transfers:
         moved_since(replica, row, touches)
     for touch in touches:
-        entity = touch.entity
-        entity.row_written(row.seq, row.terminal_id, row.name, row.echo, touch)
-        if entity.past.size > LATEST:
-            entity.let_go(partial(everybody, row.priority))
-        log.group.touched[entity.key] = entity
-        if not entity.exists:
-            entity.exists = True
-            known.add(entity_key(entity.key))
+        _touched(replica, row, touch)
+
+
+def write_in_steps(replica: Replica, row: LogRow, touches: Sequence[Touch]) -> Generator[int, None, None]:
+    """Put a row that has its number into the group, together with the entities that it touches. They are encoded."""
+    row.seq = replica.log.open_row
+    if replica.transfers:
+        moved_since(replica, row, touches)
+    for touch in touches:
+        _touched(replica, row, touch)
+        touch.entity.seal()
+        yield 2 + len(touch.written) // 2 + len(touch.entity.document.by_id) // 4
+    replica.log.fill(row)
+
+
+def _touched(replica: Replica, row: LogRow, touch: Touch) -> None:
+    entity = touch.entity
+    entity.row_written(row.seq, row.terminal_id, row.name, row.echo, touch)
+    if entity.past.size > LATEST:
+        entity.let_go(partial(replica.knowledge.everybody, row.priority))
+    replica.log.group.touched[entity.key] = entity
+    if not entity.exists:
+        entity.exists = True
+        replica.residents.known.add(entity_key(entity.key))
 
 
 def confirm(
@@ -327,10 +384,14 @@ def _counted(operation: Operation, stamp: Stamp, offset_ms: int) -> dict[str, ob
 
 
 def _edit(
-    planned: Planned, kind: str, seq: int, by: str, news: ConflictNews
-) -> tuple[Difference, Edit, Mapping[str, Decimal]]:
+    planned: Planned, kind: str, seq: int, by: str, news: ConflictNews, stamp: Stamp, *, pauses: bool
+) -> Generator[int, None, tuple[Difference, Edit, Mapping[str, Decimal]]]:
     """Carry a plan out. Returns how the entity is shown differently, the edit, and what was counted."""
     entity, plan = planned.entity, planned.plan
+    if planned.early:
+        plan.stamped(stamp)
+    if pauses:
+        yield 1 + len(plan.fields)
     touched = [*(r.path for r in plan.supersede), *(f.path for f in plan.fields), *map(counted_at, plan.counts)]
     change = partial(
         entity.document.edit,
@@ -340,8 +401,11 @@ def _edit(
         counts=plan.counts,
         forgotten=plan.forgotten,
     )
-    before, edit = carry_out(entity, list(dict.fromkeys(touched)), change, seq, by, news)
+    paths = list(dict.fromkeys(touched))
+    before, edit = yield from carry_out_in_steps(entity, paths, change, seq, by, news, pauses=pauses)
     entity.document_bytes += len(edit.update)
+    if pauses:
+        yield 1 + len(paths)
     return difference(before, entity, kind, plan.named, planned.written), edit, plan.counts
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from base64 import b64decode
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -18,17 +18,18 @@ from crdt import hlc
 from crdt.classes import define, frozen
 from crdt.edits import Gap, Known, Prepared
 from crdt.records import Contradiction, DocumentError
-from node.core.entities.change import ConflictNews, Difference, carry_out, difference
+from node.core.entities.change import ConflictNews, Difference, carry_out_in_steps, difference
 from node.core.entities.entity import Entity, Touch
 from node.core.entities.writes import RESERVED
 from node.core.keyring import VERIFIED
-from node.core.log.rows import NO_CHANGES, changes_of, operation_row, rendered
+from node.core.log.rows import NO_CHANGES, changes_of, open_row, operation_row, rendered
 from node.core.operations.author import absent
 from node.core.operations.content import Unproved, check, check_authorship
+from node.core.operations.in_turns import OF_AN_ENTITY
 from node.core.operations.moved import look_for_two, tell_overruled
-from node.core.operations.notices import tell
+from node.core.operations.notices import tell_in_steps
 from node.core.operations.overruled import Overruled, Twice, brought_back, deleted_by, not_removed, removed_twice
-from node.core.operations.record import write
+from node.core.operations.record import write, write_in_steps
 from node.core.operations.two_writers import repair
 from node.errors import InvalidMessage
 from node.wire.links.operations import RemoteOperation, RemoteUpdate
@@ -80,11 +81,27 @@ class _Step:
     prepared: Prepared | None
 
 
-def accept(replica: Replica, remote: RemoteOperation, via: str, now: Instant) -> str | None:
+def accept_in_steps(
+    replica: Replica, remote: RemoteOperation, via: str, now: Instant, *, pauses: bool = False
+) -> Generator[int, None, str | None]:
     """Apply an operation, or return what it waits for.
 
+    pauses: others have their turns meanwhile (in_turns.py); its entities are its own until it is done.
     Raises WireError, UpdateError or DocumentError for a bad one.
     """
+    keys = [(update.entity_type, update.entity_id) for update in remote.updates] if pauses else ()
+    replica.residents.take(keys)
+    try:
+        if pauses:
+            yield 1
+        return (yield from _accept(replica, remote, via, now, pauses=pauses))
+    finally:
+        replica.residents.give_back(keys)
+
+
+def _accept(
+    replica: Replica, remote: RemoteOperation, via: str, now: Instant, *, pauses: bool
+) -> Generator[int, None, str | None]:
     operation = remote.operation
     if _is_here(replica, remote):
         replica.counts.duplicates += 1
@@ -105,8 +122,13 @@ def accept(replica: Replica, remote: RemoteOperation, via: str, now: Instant) ->
             except Unproved as error:
                 return str(error)
         steps.append(_Step(entity, update, said.data, prepared))
+        if pauses:
+            yield OF_AN_ENTITY + len(said.data)
     replica.clock.observe(remote.accepted, now)
-    _record(replica, remote, steps, signed, via, now)
+    if pauses:
+        policy = steps[0].entity.policy
+        replica.log.reserve(open_row(policy, operation.id, remote.terminal_id))
+    yield from _record(replica, remote, steps, signed, via, now, pauses=pauses)
     return None
 
 
@@ -177,11 +199,18 @@ def _compare(replica: Replica, update: RemoteUpdate, remote: RemoteOperation) ->
 
 
 def _record(
-    replica: Replica, remote: RemoteOperation, steps: list[_Step], signed: str, via: str, now: Instant
-) -> None:
+    replica: Replica,
+    remote: RemoteOperation,
+    steps: list[_Step],
+    signed: str,
+    via: str,
+    now: Instant,
+    *,
+    pauses: bool,
+) -> Generator[int, None, None]:
     operation, policy = remote.operation, steps[0].entity.policy
     bulk = operation.kind == "BULK_UPDATE"
-    news, seq = ConflictNews(), replica.log.head + 1
+    news, seq = ConflictNews(), replica.log.open_row if pauses else replica.log.head + 1
     replica.faults.changing = True
     changed, changes = [], []
     stays: list[Overruled] = []
@@ -195,7 +224,7 @@ def _record(
                 stays += brought_back(step.entity, added, remote.name, deleted_by(deletes))
                 twice += removed_twice(step.entity, step.written, remote.name, deleted_by(deletes))
             changed.append(step.entity)
-            changes.append(_apply(step, step.prepared, remote, seq, news))
+            changes.append((yield from _apply(step, step.prepared, remote, seq, news, pauses=pauses)))
             if not changes[-1].as_written:
                 stays += not_removed(step.entity, step.written, remote.name, deleted_by(deletes))
     version = max(step.entity.document.version for step in steps)
@@ -205,6 +234,8 @@ def _record(
         at, node_id = hlc.millis(remote.accepted), replica.settings.node_id
         user_id = operation.user_id or remote.user_id
         message = rendered(operation, remote.terminal_id, user_id, changed, changes, version, at, node_id)
+        if pauses:
+            yield len(changed)
         told |= changes_of(changed, changes, bulk=bulk)
         if replica.is_online(remote.terminal_id):
             told["online_here"] = True
@@ -229,12 +260,18 @@ def _record(
     row = remote_row(
         policy, remote, version, status, message=message, changes=compact_json(told), signed=signed, via=via
     )
-    write(replica, row, [Touch(s.entity, None, s.written, seq - 1) for s in steps if s.prepared is not None])
+    touches = [Touch(s.entity, None, s.written, seq - 1) for s in steps if s.prepared is not None]
+    if pauses:
+        yield len(touches)
+        yield from write_in_steps(replica, row, touches)
+    else:
+        write(replica, row, touches)
     again = replica.held.in_memory(remote.name)
     hold(replica, row)
     if news.raised or news.gone or news.restated:
         author = absent(remote.terminal_id, remote.user_id)
-        tell(replica, news, policy, operation.id, author, remote.accepted, resolution_of(operation))
+        resolution = resolution_of(operation)
+        yield from tell_in_steps(replica, news, policy, operation.id, author, remote.accepted, resolution)
     if stays:
         tell_overruled(replica, stays, operation.id, remote.accepted)
     if twice:
@@ -243,6 +280,11 @@ def _record(
     if len(copies) > 1:
         for step in steps:
             repair(replica, step.entity, copies, now)
+            if pauses:
+                step.entity.seal()
+            yield OF_AN_ENTITY
+    if pauses:
+        replica.log.close()
     replica.faults.changing = False
 
 
@@ -328,10 +370,16 @@ def _takes_back(entity: Entity, prepared: Prepared, terminal_type: str) -> bool:
     )
 
 
-def _apply(step: _Step, prepared: Prepared, remote: RemoteOperation, seq: int, news: ConflictNews) -> Difference:
+def _apply(
+    step: _Step, prepared: Prepared, remote: RemoteOperation, seq: int, news: ConflictNews, *, pauses: bool
+) -> Generator[int, None, Difference]:
     entity, document = step.entity, step.entity.document
     change = partial(document.carry_out, prepared)
-    before, _ = carry_out(entity, document.paths(prepared), change, seq, remote.terminal_id, news)
+    paths = document.paths(prepared)
+    by = remote.terminal_id
+    before, _ = yield from carry_out_in_steps(entity, paths, change, seq, by, news, pauses=pauses)
+    if pauses:
+        yield 1 + len(paths)
     fields = {name: value for name, value in step.written.items() if name not in RESERVED}
     named = [name for name in fields if name in entity.view.fields]
     return difference(before, entity, remote.operation.kind, named, fields)

@@ -25,6 +25,7 @@ from node.core.locks.table import LockTable
 from node.core.log.log import Log
 from node.core.operations.conflicts import Conflicts
 from node.core.operations.held import Held
+from node.core.operations.in_turns import InTurns
 from node.core.operations.knowledge import Knowledge
 from node.core.operations.origins import Origins
 from node.core.operations.quarantine import Quarantine
@@ -85,6 +86,7 @@ class Replica:
     quarantine: Quarantine = field(factory=Quarantine, init=False)
     counts: Counts = field(init=False)
     faults: Faults = field(factory=Faults, init=False)
+    in_turns: InTurns = field(init=False)
     transfers: dict[str, list[Transfer]] = field(factory=dict, init=False)
     """By terminal, lines that it took off, that are elsewhere too, and that it may put into another entity yet."""
     contradictions: list[str] = field(factory=list, init=False)
@@ -92,6 +94,7 @@ class Replica:
 
     def __attrs_post_init__(self) -> None:
         self.counts = self.residents.counts
+        self.in_turns = InTurns(self.faults)
 
     def contradicted(self, about: str, what: str) -> None:
         """A linked node holds something otherwise, and somebody has to look at it. about: what has two versions."""
@@ -131,6 +134,7 @@ class Replica:
                 self.held.forget(row)
             self.held.forget_archived(group.commit.archived)
         self.log.undo()
+        self.in_turns.taken()
         self.faults.undone()
 
     def start_again(self, boot: Boot) -> None:

@@ -19,13 +19,14 @@ from node.core.entities.residents import Residents
 from node.core.operations.content import check_authorship, check_times
 from node.core.operations.record import write
 from node.core.operations.remote import arrived, check_origin, check_way, hold, remote_row
+from node.core.steps import at_once
 from node.wire.links.operations import plain_row, remote_operation
 from node.wire.outgoing import compact_json
 from storage.proofs import leaf_of
 from storage.records import Key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Generator, Iterable, Mapping, Sequence
 
     from node.core.operations.replica import Replica
     from node.core.ports import Instant
@@ -39,6 +40,10 @@ MOST_BYTES = 2**24
 other in a log."""
 
 
+OF_A_DOCUMENT = 6
+"""Steps of a look into one (node/core/steps.py)."""
+
+
 @define(eq=False)
 class Documents:
     """The entities that the history on one link is of, as they were stored last, or are in memory."""
@@ -46,8 +51,8 @@ class Documents:
     residents: Residents
     size: int = field(default=0, init=False)
     """Bytes of the snapshots."""
-    _made: dict[Key, tuple[bytes, Settled]] = field(factory=dict, init=False)
-    """The latest, with the snapshot of each."""
+    _made: dict[Key, tuple[bytes, Settled | None]] = field(factory=dict, init=False)
+    """The latest, with the snapshot of each; one that was read is looked into when it is needed."""
     _arrival: tuple[int, int, bytes] = field(default=(-1, 0, b""), init=False)
     """Wall clock, its offset, and `arrival` then."""
 
@@ -57,10 +62,9 @@ class Documents:
         return self.residents.missing(key for key in keys if key not in made)
 
     def provide(self, rows: Mapping[Key, EntityRow]) -> None:
-        """Take entities that were read. One that cannot be read is not here."""
+        """Take entities that were read."""
         for key, row in rows.items():
-            with suppress(UpdateError, DocumentError):
-                self._make(key, row.snapshot)
+            self._keep(key, row.snapshot, None)
 
     def of(self, key: Key) -> Settled | None:
         """None where it is not here, or was written to since it was loaded.
@@ -68,12 +72,16 @@ class Documents:
         What was read may be older than what is stored: operations that it contains are contained since.
         """
         made, entity = self._made.get(key), self.residents.entities.get(key)
-        if entity is None:
-            return made[1] if made is not None else None
-        snapshot = entity.document.snapshot
+        snapshot = entity.document.snapshot if entity is not None else made[0] if made is not None else None
         if snapshot is None:
             return None
-        return made[1] if made is not None and made[0] is snapshot else self._make(key, snapshot)
+        if made is not None and made[0] is snapshot and made[1] is not None:
+            return made[1]
+        with suppress(UpdateError, DocumentError):  # one that cannot be read is not here
+            settled = Settled.of(snapshot)
+            self._keep(key, snapshot, settled)
+            return settled
+        return None
 
     def arrival(self, replica: Replica, now: Instant) -> bytes:
         """What the audit is told of an operation that comes now: the same of all that come at once."""
@@ -82,14 +90,12 @@ class Documents:
             self._arrival = at, offset_ms, compact_json(arrived(replica, now))
         return self._arrival[2]
 
-    def _make(self, key: Key, snapshot: bytes) -> Settled:
-        settled = Settled.of(snapshot)
+    def _keep(self, key: Key, snapshot: bytes, settled: Settled | None) -> None:
         self._let_go(key)
         self._made[key] = (snapshot, settled)
         self.size += len(snapshot)
         while len(self._made) > MOST_DOCUMENTS or self.size > MOST_BYTES:
             self._let_go(next(iter(self._made)))
-        return settled
 
     def _let_go(self, key: Key) -> None:
         if key in self._made:
@@ -107,7 +113,7 @@ def take(
         try:
             row = _plain(replica, message, documents, via, now)
             if row is None:
-                row = _row_of(replica, remote_operation(message), documents, via, now)
+                row = at_once(_row_of(replica, remote_operation(message), documents, via, now))
         except Exception:
             break  # `remote.accept` meets it again, and says what it is
         if row is None or row.name in rows:
@@ -158,7 +164,36 @@ def _plain(
     return row
 
 
-def _row_of(replica: Replica, remote: RemoteOperation, documents: Documents, via: str, now: Instant) -> LogRow | None:
+def take_in_steps(
+    replica: Replica, message: Mapping[str, object], documents: Documents, via: str, now: Instant
+) -> Generator[int, None, bool]:
+    """The same of one large operation. Returns whether it was taken.
+
+    What documents contain, they contain whatever is written to them meanwhile.
+    """
+    try:
+        row = yield from _row_of(replica, remote_operation(message), documents, via, now, pauses=True)
+    except Exception:
+        return False
+    if row is None or replica.held.holds(row.name):
+        return False
+    replica.clock.observe(row.accepted, now)
+    replica.faults.changing = True
+    write(replica, row, ())
+    hold(replica, row)
+    replica.faults.changing = False
+    return True
+
+
+def _row_of(
+    replica: Replica,
+    remote: RemoteOperation,
+    documents: Documents,
+    via: str,
+    now: Instant,
+    *,
+    pauses: bool = False,
+) -> Generator[int, None, LogRow | None]:
     """The row of an operation; None where its entities do not plainly contain it, or it may be held.
 
     Raises what `remote.accept` does.
@@ -177,5 +212,7 @@ def _row_of(replica: Replica, remote: RemoteOperation, documents: Documents, via
         if document is None or not document.contains(update.update, update.before, said, wrote):
             return None
         version = max(version, document.version)
+        if pauses:
+            yield OF_A_DOCUMENT
     arrival = documents.arrival(replica, now)
     return remote_row(policy, remote, version, "applied", message=b"", changes=arrival, signed=signed, via=via)

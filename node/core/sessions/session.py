@@ -24,8 +24,10 @@ from node.core.inbox import Inbox
 from node.core.locks.requests import LockRequests
 from node.core.log.entries import NOTHING
 from node.core.log.view import LogView
-from node.core.operations.accept import accept, look
+from node.core.operations import in_turns
+from node.core.operations.accept import accept, accept_in_turns, look
 from node.core.operations.author import Author
+from node.core.operations.in_turns import Undone, Work
 from node.core.operations.needs import fetch, resolution_needs
 from node.core.operations.refusals import not_decided
 from node.core.operations.replica import Replica
@@ -65,6 +67,7 @@ from node.wire.messages import (
 from node.wire.subject import ABOUT, is_name
 
 if TYPE_CHECKING:
+    from node.core.operations.accept import Subject
     from strategies.policy import EntityPolicy
 
 DOUBT_MS = 2 * TOLERANCE_MS
@@ -551,7 +554,11 @@ class Session:
         if policy is None:
             raise EntityNotFound(f"unknown entity type {operation.entity_type!r}", "$.operation.entity_type")
         self._may("data_sync", operation.entity_type, "$.operation.entity_type")
-        self._when_here(message, policy)
+        if operation.registers > in_turns.LARGE:  # it was long to read
+            then = self._waited(message, partial(self._when_here, message, policy))
+            self.shared.around.timer.call_later(0, partial(then, None))
+        else:
+            self._when_here(message, policy)
 
     def _check_cause(self, operation_id: str) -> None:
         known = self.shared.replica.faults.causes.get((self.identity.terminal_id, operation_id))
@@ -582,11 +589,43 @@ class Session:
             self._fetch(message, found, partial(self._when_here, message, policy, found))
             return
         now = self._now_ready()
+        if found.large:
+            self._in_turns(message, found)
+            return
         self.activity.operations += 1
         accept(self.shared.replica, found, now)
         if self.successor is None and found.author.sendings is not None:
             found.author.sendings.wrote = True
         self._decided(now)
+
+    def _in_turns(self, message: DataSync, subject: Subject) -> None:
+        """Decide a large operation. Later messages of this connection wait meanwhile."""
+        replica = self.shared.replica
+        begun = replica.residents.dropped
+
+        def done(raised: Exception | None) -> None:
+            self._inbox.waiting = False
+            if not self.closed:
+                self._inbox.guarded(self._after_turns, message, subject.policy, raised)
+
+        steps = accept_in_turns(replica, subject, self._now_ready)
+        replica.in_turns.begin(Work(steps, lambda: replica.residents.dropped > begun, done))
+        self._inbox.waiting = True
+
+    def _after_turns(self, message: DataSync, policy: EntityPolicy, raised: Exception | None) -> None:
+        """A large operation is decided, or a commit failed meanwhile: what had a row was handed back."""
+        try:
+            if raised is None:
+                self.activity.operations += 1
+                self._decided(self.shared.around.clock())
+            elif isinstance(raised, Undone):
+                if not raised.numbered:
+                    self._when_here(message, policy)
+            else:
+                raise raised
+        except Exception as error:
+            self._raised(error, message)
+        self._drain()
 
     def _when_conflict_here(self, message: ConflictResolution, read: Needs | None = None) -> None:
         """As `_when_here`, for a resolution. It first needs its conflict, then the conflict's entity."""
@@ -602,15 +641,21 @@ class Session:
         self._decided(now)
 
     def _fetch(self, message: DataSync | ConflictResolution, needs: Needs, then: Callable[[], None]) -> None:
-        """Read what a message needs, then go on. Later messages of this connection wait meanwhile."""
+        """Read what a message needs, then go on."""
+        fetch(self.shared.replica, self.shared.around.disk, needs, self._waited(message, then))
 
-        def fetched(unreadable: Unreadable | None) -> None:
+    def _waited(
+        self, message: DataSync | ConflictResolution, then: Callable[[], None]
+    ) -> Callable[[Unreadable | None], None]:
+        """What is called when a message has waited. Later messages of this connection wait until then."""
+
+        def waited(unreadable: Unreadable | None) -> None:
             self._inbox.waiting = False
             if not self.closed:
                 self._inbox.guarded(self._fetched, message, unreadable, then)
 
-        fetch(self.shared.replica, self.shared.around.disk, needs, fetched)
         self._inbox.waiting = True
+        return waited
 
     def _fetched(
         self, message: DataSync | ConflictResolution, unreadable: Unreadable | None, then: Callable[[], None]

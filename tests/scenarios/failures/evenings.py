@@ -1,8 +1,9 @@
 """Evenings that together pass through what messages reach: each plays one kind of trouble on a hub and a leaf.
 
 `floor`: what happens in every restaurant. `kinds`: fields of every kind, written on both sides of an outage, decided
-and restored. `large`: what is larger than a message, and more than may be kept. `strangers`: a node that is set back,
-copied, or says what is not so. `broken`: disks that do not read, and code of the node that fails already.
+and restored. `large`: what is larger than a message, and more than may be kept. `turns`: what takes several turns.
+`strangers`: a node that is set back, copied, or says what is not so. `broken`: disks that do not read, and code of
+the node that fails already.
 """
 
 from __future__ import annotations
@@ -582,6 +583,85 @@ def _much_that_is_bad(store: Store) -> None:
     hub.settle()
 
 
+# ------------------------------------------------------------------ what takes several turns
+
+WIDE = {f"field-{number}": number for number in range(130)}
+
+
+def _wide(value: object, of: str = "p") -> dict[str, Any]:
+    fields = {f"field-{number}": value for number in range(4)}
+    return {"updates": [{"entity_id": f"{of}-{number}", "data": fields} for number in range(24)]}
+
+
+def _some_turns(store: Store, count: int) -> None:
+    """Of the hub, in which it begins with what waits."""
+    calls = store.worlds[0].calls
+    for _ in range(count):
+        if calls:
+            calls.popleft()()
+
+
+def _spoiled(operation_id: str, frame: bytes) -> bytes:
+    """One operation says what no node says: what builds on it waits."""
+    loaded = orjson.loads(frame)
+    for message in loaded if isinstance(loaded, list) else [loaded]:
+        if message.get("operation", {}).get("id") == operation_id:
+            message["link"]["lock_status"] = "damaged"
+    return orjson.dumps(loaded)
+
+
+def turns(directory: Path) -> Store:
+    """Operations that are decided in several turns, among small ones, refused ones, and a disk that fails."""
+    store = Store(directory)
+    hub = store.worlds[0]
+    pos, third = store.terminal(0, "pos-1"), store.terminal(0, "pos-3")
+    other = store.terminal(1, "pos-2")
+    store.terminal(0, "mon-1", "monitor")
+    store.link(1)
+    store.quiet()
+    third.write("orders", "mesa-3", "CREATE", {"status": "pending"})
+    pos.write("products", None, "BULK_UPDATE", _wide(0))
+    pos.write("orders", "mesa-1", "CREATE", WIDE)
+    other.write("products", "p-3", "UPDATE", {"field-1": "other"})
+    store.quiet()
+    store.wires[0].cut()
+    for number, terminal in enumerate((pos, other)):
+        terminal.write("products", None, "BULK_UPDATE", _wide(1 + number))
+        terminal.write("customers", None, "BULK_UPDATE", _wide(1 + number))
+        terminal.write("orders", "mesa-1", "UPDATE", dict.fromkeys(WIDE, number))
+    store.quiet()
+    pos.write("products", None, "BULK_UPDATE", _wide(3))
+    _some_turns(store, 3)
+    third.write("products", "p-2", "UPDATE", {"field-1": "third"})
+    third.write("products", None, "BULK_UPDATE", _wide(4))
+    store.quiet()
+    pos.write("products", "p-1", "DELETE", {})
+    pos.write("products", None, "BULK_UPDATE", _wide(5))
+    store.quiet()
+    spoiled = pos.operation("products", None, "BULK_UPDATE", _wide(6, "q"))
+    store.wires[0].damage = partial(_spoiled, spoiled["id"])
+    pos.submit(spoiled)
+    pos.write("products", None, "BULK_UPDATE", _wide(7, "q"))
+    store.quiet()
+    store.wires[0].damage = None
+    for _ in range(3):
+        for world in store.worlds:
+            world.advance(61_000)
+        store.quiet()
+    pos.write("orders", "mesa-2", "CREATE", WIDE)
+    _some_turns(store, 1)
+    hub.failing = True
+    third.write("orders", "mesa-4", "CREATE", {"status": "pending"})
+    hub.settle()
+    hub.failing = False
+    with suppress(Exception):
+        hub.recover()
+    store.quiet()
+    store.link(2)
+    store.quiet()
+    return store
+
+
 # ------------------------------------------------------------------ who is not who it says
 
 
@@ -798,6 +878,7 @@ EVENINGS: dict[str, Callable[[Path], Store]] = {
     "floor": floor,
     "kinds": kinds,
     "large": large,
+    "turns": turns,
     "strangers": strangers,
     "broken": broken,
 }

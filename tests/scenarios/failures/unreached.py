@@ -52,6 +52,8 @@ UNREACHED: dict[str, str] = {
     "node/core/links/pace.py:Pace.silence_ms": RUNTIME,
     "node/core/monitors.py:stats": RUNTIME,
     "node/core/log/rows.py:act_row": RUNTIME,
+    "node/core/operations/in_turns.py:InTurns.finish": RUNTIME,
+    "node/core/operations/in_turns.py:InTurns.<lambda>": IMPORT,
     "node/core/operations/knowledge.py:Knowledge.has_read": RUNTIME,
     "node/core/operations/origins.py:Origins.speaks_for": RUNTIME,
     "node/core/operations/quarantine.py:Quarantine.by_peer": RUNTIME,

@@ -1,0 +1,20 @@
+"""Something that can be done in one turn or in several: it pauses where it yields, if whoever runs it wants that."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+T = TypeVar("T")
+
+
+def at_once(steps: Generator[int, None, T]) -> T:
+    """Take all steps in this turn. They yield how many they took: one is about what one register costs, 30 us."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            found: T = end.value
+            return found

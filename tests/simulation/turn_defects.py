@@ -1,0 +1,80 @@
+"""Defects of what takes several turns: what others do between two of them reaches into it, or it into them."""
+
+from __future__ import annotations
+
+from tests.simulation.slips import defect
+
+TURNS = (
+    defect(
+        "entities-not-taken",
+        "what a large operation writes is written by others too, between two of its turns",
+        ("node.core.entities.residents:Residents.take", "        self.taken.update(keys)\n", ""),
+    ),
+    defect(
+        "entities-never-given-back",
+        "who needs an entity of a large operation waits for ever",
+        ("node.core.entities.residents:Residents.give_back", "        self.taken.difference_update(keys)\n", ""),
+    ),
+    defect(
+        "group-not-held",
+        "a group is stored while its large operation is half decided",
+        ("node.core.core:Core.take_group", "if log.open_row:", "if log.open_row < 0:"),
+    ),
+    defect(
+        "stamped-before-others",
+        "a large operation counts as written at the beginning of time",
+        ("node.core.operations.record:_edit", "if planned.early:", "if planned.early is None:"),
+    ),
+    defect(
+        "sealed-for-good",
+        "what is written to an entity after it was encoded is not stored",
+        ("node.core.entities.entity:Entity.row_written", "        self.sealed = None\n", ""),
+    ),
+    defect(
+        "undone-unnoticed",
+        "a large operation goes on though a commit has failed and all of it was dropped",
+        ("node.core.operations.in_turns:InTurns._turn", "if work.undone():", "if work.undone() is None:"),
+    ),
+    defect(
+        "number-of-another-row",
+        "a large operation writes its entities under the number of the row that somebody else has next",
+        (
+            "node.core.operations.record:record_in_steps",
+            "seq = log.open_row if pauses else log.head + 1",
+            "seq = log.head + 1",
+        ),
+    ),
+    defect(
+        "number-of-the-open-row",
+        "a small operation writes its entity under the number of the large one that is under way",
+        (
+            "node.core.operations.record:record_in_steps",
+            "seq = log.open_row if pauses else log.head + 1",
+            "seq = log.open_row or log.head + 1",
+        ),
+    ),
+    defect(
+        "two-at-once",
+        "a second large operation begins before the disk has the first, and the group waits for both",
+        ("node.core.operations.accept:look", "alone = large and replica.in_turns.busy", "alone = False"),
+    ),
+    defect(
+        "seen-what-came-while-planned",
+        "what its author is sent while a large operation is planned counts as seen",
+        ("node.core.operations.accept:accept_in_turns", "subject.author.as_now()", "subject.author"),
+    ),
+    defect(
+        "fault-forgotten-between-turns",
+        "after a fault in the middle of a large operation memory is taken for what the log says",
+        (
+            "node.core.operations.in_turns:InTurns._turn",
+            "            faults.changing = work.changing\n",
+            "",
+        ),
+    ),
+    defect(
+        "stop-leaves-half",
+        "a node that stops leaves a large operation half decided, and all that stands behind it unsaid",
+        ("node.core.operations.in_turns:InTurns.finish", "while self._work is not None:", "while False:"),
+    ),
+)
