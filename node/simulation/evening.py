@@ -59,12 +59,12 @@ class Evening:
         told = Told(self._confirmed, self._refused, self._unknown, self._held)
         self.restaurant = Restaurant(self.seed, self.directory, self.transcript, told)
 
-    def _confirmed(self, terminal: Terminal, message: dict[str, Any]) -> None:
-        self.restaurant.checks.was_confirmed(terminal, message)
+    def _confirmed(self, terminal: Terminal, machine: Machine, message: dict[str, Any]) -> None:
+        self.restaurant.checks.was_confirmed(terminal, machine, message)
         self.people.confirmed(terminal, message)
 
-    def _refused(self, terminal: Terminal, message: dict[str, object]) -> None:
-        self.restaurant.checks.was_refused(terminal, message)
+    def _refused(self, terminal: Terminal, machine: Machine, message: dict[str, object]) -> None:
+        self.restaurant.checks.was_refused(terminal, machine, message)
         self.people.refused(terminal, message)
 
     def _unknown(self, _: Terminal, operations: Iterable[str]) -> None:

@@ -224,14 +224,13 @@ class Checks:
                 continue  # as it should say
             raise Violation(f"{machine.node_id}: the audit chain is broken at {finding.seq}: {finding.what}")
 
-    def was_confirmed(self, terminal: Terminal, message: Mapping[str, Any]) -> None:
-        self.confirmed.setdefault(
-            name_of(terminal.name, message["operation_id"]), f"{terminal.name} by {terminal.machine.node_id}"
-        )
+    def was_confirmed(self, terminal: Terminal, machine: Machine, message: Mapping[str, Any]) -> None:
+        operation = name_of(terminal.name, message["operation_id"])
+        self.confirmed.setdefault(operation, f"{terminal.name} by {machine.node_id}")
 
-    def was_refused(self, terminal: Terminal, message: Mapping[str, Any]) -> None:
+    def was_refused(self, terminal: Terminal, machine: Machine, message: Mapping[str, Any]) -> None:
         if message.get("kept"):
-            self.kept.append((terminal.machine.node_id, name_of(terminal.name, message["operation_id"])))
+            self.kept.append((machine.node_id, name_of(terminal.name, message["operation_id"])))
 
     # ------------------------------------------------------------------ set back
 

@@ -83,10 +83,11 @@ the time. It cannot where it was shorter (node/core/sessions/session.py)."""
 
 @define(eq=False)
 class Told:
-    """What terminals were told, which a node may never go back on."""
+    """What a terminal was told by a machine, which that may never go back on. A program may read it when the terminal
+    uses another one."""
 
-    confirmed: Callable[[Terminal, Data], None]
-    refused: Callable[[Terminal, Data], None]
+    confirmed: Callable[[Terminal, Machine, Data], None]
+    refused: Callable[[Terminal, Machine, Data], None]
     unknown: Callable[[Terminal, Iterable[str]], None]
     """Operations that were written from a screen of which the node does not know that it was shown."""
     held: Callable[[Machine, tuple[str, str], int], Iterable[str]]
@@ -429,11 +430,11 @@ class Terminal:
             self._row(message["operation"], machine)
         elif kind == "sync_confirmation":
             self.unanswered.pop(message["operation_id"], None)
-            self.told.confirmed(self, message)
+            self.told.confirmed(self, machine, message)
         elif kind == "sync_error":
             self.unanswered.pop(message.get("operation_id") or "", None)
             self.transcript.note(self.name, f"is refused {message.get('operation_id')}: {message['error']}")
-            self.told.refused(self, message)
+            self.told.refused(self, machine, message)
         elif kind == "sync_conflict":
             self.conflicts[message["conflict"]["id"]] = message["conflict"]
         elif kind == "pong":

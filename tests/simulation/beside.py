@@ -32,7 +32,7 @@ SCENARIOS = {
         "::test_a_quantity_that_was_refused_behind_another_write_is_known[False-1-a note]"
     ),
     "late-flush-of-before-not-shown": (
-        f"{DELIVERY}/test_read_before_flush.py::test_a_screen_is_right_after_a_late_flush[orders-3-400-True-None]"
+        f"{DELIVERY}/test_read_before_flush.py::test_a_screen_is_right_after_a_late_flush[orders-3-400-True-None-False]"
     ),
     "entities-not-taken": f"{IN_TURNS}::test_others_between_its_turns_change_nothing_of_it",
     "entities-never-given-back": (
@@ -141,7 +141,7 @@ SCENARIOS = {
         "::test_an_operation_counts_from_when_it_was_written_whether_it_waited_or_not[600000]"
     ),
     "late-flush-not-shown": (
-        f"{DELIVERY}/test_read_before_flush.py::test_a_screen_is_right_after_a_late_flush[orders-1-400-True-0]"
+        f"{DELIVERY}/test_read_before_flush.py::test_a_screen_is_right_after_a_late_flush[orders-1-400-True-0-False]"
     ),
     "own-removal-unknown": (
         f"{KNOWLEDGE}/test_copies.py::test_what_its_author_took_away_itself_comes_back_as_it_was[a line-offline-True]"

@@ -26,6 +26,9 @@ APART_MS = 500
 KEPT = 256
 """Positions kept of one terminal, or of one linked node."""
 
+BEFORE_START = -1
+"""On the monotonic clock: what a terminal was sent, and what it wrote then, is not known."""
+
 UNREAD_MS = 4_000
 """How long after its library a program may read what came."""
 
@@ -85,8 +88,10 @@ class Sendings:
     def connected(self, mono_ms: int, positions: Sequence[int]) -> None:
         """The terminal has a new connection, on which it is sent what comes after these positions."""
         self.away = self._times[-1] if self._times else mono_ms, mono_ms
-        if self.wrote or self._waits_ms is None:
-            self._waits_ms = mono_ms if self._begun_ms is None else self._begun_ms
+        if self.wrote and self._begun_ms is not None:
+            self._waits_ms = self._begun_ms
+        elif self._waits_ms is None:
+            self._waits_ms = mono_ms if max(self.earliest) == NO_POSITION else BEFORE_START
         self.wrote, self._begun_ms = False, mono_ms
         self.again(mono_ms, positions)
 

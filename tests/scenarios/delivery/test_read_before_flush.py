@@ -13,17 +13,24 @@ from tests.harness import Client, World, settle_all
 DAY = 86_400_000
 
 
-@pytest.mark.walk(12)
+@pytest.mark.walk(24)
+@pytest.mark.parametrize("restarted", [False, True])
 @pytest.mark.parametrize("wrong_ms", [0, 1_500, -30_000, 90_000, -DAY, None])
 @pytest.mark.parametrize("measured", [True, False])
 @pytest.mark.parametrize("away_ms", [400, 3_000, 60_000])
 @pytest.mark.parametrize("connections", [1, 3])
 @pytest.mark.parametrize("entity_type", ["orders", "products", "customers"])
 def test_a_screen_is_right_after_a_late_flush(
-    world: World, entity_type: str, connections: int, away_ms: int, measured: bool, wrong_ms: int | None
+    world: World,
+    entity_type: str,
+    connections: int,
+    away_ms: int,
+    measured: bool,
+    wrong_ms: int | None,
+    restarted: bool,
 ) -> None:
     """wrong_ms: how far its clock is ahead; None where it puts no time on what it writes. connections: on the last of
-    which it sends what it wrote; the others are over before."""
+    which it sends what it wrote; the others are over before. restarted: the node, after each of the others."""
     ana, bia = Client(world, "ana").connect(), Client(world, "bia").connect()
     ana.do(entity_type, "e", "CREATE", {"note": "first"})
     settle_all(world, [ana, bia])
@@ -46,6 +53,11 @@ def test_a_screen_is_right_after_a_late_flush(
     for _ in range(connections - 1):
         world.advance(400)
         ana.disconnect()
+        if restarted:
+            bia.disconnect()
+            world.settle()
+            world.crash()
+            bia.connect()
         world.advance(400)
         ana.connect()
         settle_all(world, [ana, bia])
