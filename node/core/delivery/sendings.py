@@ -26,7 +26,7 @@ APART_MS = 500
 KEPT = 256
 """Positions kept of one terminal, or of one linked node."""
 
-BEFORE_START = -1
+BEFORE_START = -(1 << 62)
 """On the monotonic clock: what a terminal was sent, and what it wrote then, is not known."""
 
 UNREAD_MS = 4_000

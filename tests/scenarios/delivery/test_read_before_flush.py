@@ -55,6 +55,7 @@ def test_a_screen_is_right_after_a_late_flush(
         ana.disconnect()
         if restarted:
             bia.disconnect()
+            world.advance(400)
             world.settle()
             world.crash()
             bia.connect()
