@@ -18,6 +18,7 @@ import platform
 import socket
 import sys
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +37,7 @@ from tests.harness import Client, World
 from tests.mesh import Mesh, audit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 TERMINALS, ENTITIES = 50, 40
 WARM_UP = 80
@@ -249,13 +250,19 @@ def merging(count: int, counter: Counter) -> None:
     counter.stop()
 
 
-def linked(count: int, counter: Counter) -> None:
-    """A node comes back to another one, which wrote so many operations meanwhile, sixteen in a commit."""
+@contextmanager
+def _below_a_hub() -> Iterator[tuple[Mesh, Client]]:
+    """A node, the hub above it, and a terminal there that writes. They are not linked yet."""
     with tempfile.TemporaryDirectory(prefix="comanda-counted-") as folder:
         mesh = Mesh(Path(folder), 2, [(0, 1, True)], ring_rows=16_384, window=1_024)
-        (back, hub), (wire,) = mesh.worlds, mesh.wires
-        author = Client(hub, "pos-1", confirms=False).connect()
-        session = author.session
+        yield mesh, Client(mesh.worlds[1], "pos-1", confirms=False).connect()
+        mesh.close()
+
+
+def linked(count: int, counter: Counter) -> None:
+    """A node comes back to another one, which wrote so many operations meanwhile, sixteen in a commit."""
+    with _below_a_hub() as (mesh, author):
+        (back, hub), (wire,), session = mesh.worlds, mesh.wires, author.session
         assert session is not None
         for first, until in ((0, WARM_UP + ENTITIES), (WARM_UP + ENTITIES, WARM_UP + ENTITIES + count)):
             wire.cut()
@@ -281,16 +288,12 @@ def linked(count: int, counter: Counter) -> None:
         counter.stop()
         if not ENTITIES == len(back.view("orders")) == len(hub.view("orders")) or audit(back) != audit(hub):
             raise RuntimeError("the nodes do not agree")
-        mesh.close()
 
 
 def filled(count: int, counter: Counter) -> None:
     """An empty node comes to one that holds so many operations, three of an entity."""
-    with tempfile.TemporaryDirectory(prefix="comanda-counted-") as folder:
-        mesh = Mesh(Path(folder), 2, [(0, 1, True)], ring_rows=16_384, window=1_024)
-        (empty, hub), (wire,) = mesh.worlds, mesh.wires
-        author = Client(hub, "pos-1", confirms=False).connect()
-        session = author.session
+    with _below_a_hub() as (mesh, author):
+        (empty, hub), (wire,), session = mesh.worlds, mesh.wires, author.session
         assert session is not None
         for number in range(count):
             session.receive(operation(author.name, number, hub.wall_ms, count // 3))
@@ -324,7 +327,6 @@ def filled(count: int, counter: Counter) -> None:
         mesh.settle(author.receive)
         if audit(empty) != audit(hub):
             raise RuntimeError("the nodes do not agree")
-        mesh.close()
 
 
 def _settle(world: World, mark: Callable[[str], None]) -> None:

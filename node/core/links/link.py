@@ -35,7 +35,7 @@ from node.core.links.peer_log import PeerLog
 from node.core.links.walk import Walk
 from node.core.log.entries import NO_POSITION
 from node.core.operations import parked, states
-from node.core.operations.in_turns import Undone, Work, is_large_message
+from node.core.operations.in_turns import Undone, is_large_message
 from node.core.operations.needs import fetch
 from node.core.operations.remote import Outcome
 from node.core.operations.settled import Documents
@@ -436,8 +436,6 @@ class Link:
 
     def _in_turns(self, steps: Generator[int, None, bool], decided: Callable[[], None]) -> None:
         """Do something in several turns, and `decided` when it is done. The link waits until then."""
-        replica = self.node.replica
-        dropped = replica.residents.dropped
 
         def done(raised: Exception | None) -> None:
             self.guarded(ended, raised)
@@ -448,7 +446,7 @@ class Link:
             decided()
 
         self._fetching = self._inbox.waiting = True
-        replica.in_turns.begin(Work(steps, lambda: replica.residents.dropped > dropped, done))
+        self.node.replica.begin_in_turns(steps, done)
 
     def _is_operation(self, message: Mapping[str, Any]) -> bool:
         """Whether a message is of this store, may be an operation, and comes from who has shown who it is."""

@@ -39,7 +39,6 @@ class Sent(Protocol):
     """When a terminal was sent what (node/core/delivery/sendings.py)."""
 
     away: tuple[int, int]
-    wrote: bool
 
     def as_now(self) -> Sent:
         """The same, whatever is sent from now on."""

@@ -17,7 +17,7 @@ from crdt.engine import EngineError
 from crdt.records import Contradiction, DocumentError, ForkError, name_of
 from crdt.update_format import UpdateError
 from node.core.operations import in_turns, settled
-from node.core.operations.in_turns import Undone, Work, is_large_message
+from node.core.operations.in_turns import Undone, is_large_message
 from node.core.operations.needs import fetch
 from node.core.operations.quarantine import BAD, DROPPED, FAULT, NO_BODY, WAITING, origin_of
 from node.core.operations.remote import TAKEN, Outcome, accept_in_steps
@@ -401,9 +401,7 @@ def retry_when_here(
         elif (here := replica.quarantine.row(row.id)) is not None:  # perhaps only its name, since it was asked for
             now = clock()
             if large:
-                dropped = replica.residents.dropped
-                work = Work(in_steps(here, now), lambda: replica.residents.dropped > dropped, ended)
-                replica.in_turns.begin(work)
+                replica.begin_in_turns(in_steps(here, now), ended)
             else:
                 tried(now, applied=retry(replica, here, now))
 

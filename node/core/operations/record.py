@@ -82,7 +82,7 @@ def record(
     resolution: if the operation resolves a conflict, the message that asked for it.
     """
     for _ in record_in_steps(replica, operation, author, plans, stamp, lock_status, now, resolution):
-        pass  # it has no pauses
+        pass  # it has no pauses, and is on the way of every operation: `at_once` is another file to enter
 
 
 def record_in_steps(

@@ -25,7 +25,7 @@ from node.core.locks.table import LockTable
 from node.core.log.log import Log
 from node.core.operations.conflicts import Conflicts
 from node.core.operations.held import Held
-from node.core.operations.in_turns import InTurns
+from node.core.operations.in_turns import InTurns, Work
 from node.core.operations.knowledge import Knowledge
 from node.core.operations.origins import Origins
 from node.core.operations.quarantine import Quarantine
@@ -35,7 +35,7 @@ from node.core.terminal_clocks import TerminalClocks
 from strategies.policy import Registry
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Generator, Sequence
 
     from node.core.log.group import Group
     from storage.records import Boot, ConflictRow
@@ -95,6 +95,11 @@ class Replica:
     def __attrs_post_init__(self) -> None:
         self.counts = self.residents.counts
         self.in_turns = InTurns(self.faults)
+
+    def begin_in_turns(self, steps: Generator[int, None, bool], done: Callable[[Exception | None], None]) -> None:
+        """Begin a large operation (`Work`). A commit that fails meanwhile undoes it, as documents are dropped."""
+        residents, dropped = self.residents, self.residents.dropped
+        self.in_turns.begin(Work(steps, lambda: residents.dropped > dropped, done))
 
     def contradicted(self, about: str, what: str) -> None:
         """A linked node holds something otherwise, and somebody has to look at it. about: what has two versions."""

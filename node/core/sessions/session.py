@@ -27,7 +27,7 @@ from node.core.log.view import LogView
 from node.core.operations import in_turns
 from node.core.operations.accept import accept, accept_in_turns, look
 from node.core.operations.author import Author
-from node.core.operations.in_turns import Undone, Work
+from node.core.operations.in_turns import Undone
 from node.core.operations.needs import fetch, resolution_needs
 from node.core.operations.refusals import not_decided
 from node.core.operations.replica import Replica
@@ -594,22 +594,24 @@ class Session:
             return
         self.activity.operations += 1
         accept(self.shared.replica, found, now)
-        if self.successor is None and found.author.sendings is not None:
-            found.author.sendings.wrote = True
+        self._wrote()
         self._decided(now)
+
+    def _wrote(self) -> None:
+        """Of the terminal's latest connection: it has sent an operation."""
+        if self.successor is None and self.delivery.window.sendings is not None:
+            self.delivery.window.sendings.wrote = True
 
     def _in_turns(self, message: DataSync, subject: Subject) -> None:
         """Decide a large operation. Later messages of this connection wait meanwhile."""
         replica = self.shared.replica
-        begun = replica.residents.dropped
 
         def done(raised: Exception | None) -> None:
             self._inbox.waiting = False
             if not self.closed:
                 self._inbox.guarded(self._after_turns, message, subject.policy, raised)
 
-        steps = accept_in_turns(replica, subject, self._now_ready)
-        replica.in_turns.begin(Work(steps, lambda: replica.residents.dropped > begun, done))
+        replica.begin_in_turns(accept_in_turns(replica, subject, self._now_ready), done)
         self._inbox.waiting = True
 
     def _after_turns(self, message: DataSync, policy: EntityPolicy, raised: Exception | None) -> None:
@@ -617,6 +619,7 @@ class Session:
         try:
             if raised is None:
                 self.activity.operations += 1
+                self._wrote()
                 self._decided(self.shared.around.clock())
             elif isinstance(raised, Undone):
                 if not raised.numbered:

@@ -196,7 +196,7 @@ class Office:
         record = self._found(name)
         if record is None:
             return None
-        lacking = [site for site, store in record.stores.items() if store.seq is None or store.wrong is not None]
+        lacking = [site for site, store in record.stores.items() if not store.written]
         return listed_again(self.data, record), lacking
 
     # ------------------------------------------------------------------ at work
@@ -251,7 +251,7 @@ class Office:
             {
                 **_head(one),
                 "stores": len(one.stores),
-                "written": sum(store.seq is not None and store.wrong is None for store in one.stores.values()),
+                "written": sum(store.written for store in one.stores.values()),
             }
             for one in records(self.data)
         ]

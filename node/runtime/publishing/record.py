@@ -68,6 +68,11 @@ class Store:
     refused: int = 0
     wrong: str | None = None
 
+    @property
+    def written(self) -> bool:
+        """Whether it was, and whole."""
+        return self.seq is not None and self.wrong is None
+
 
 @frozen(kw_only=True)
 class How:
