@@ -70,17 +70,19 @@ export function Publication({ args }) {
   const [every, setEvery] = useState(WORKING_MS), [busy, work] = useState(false), [wrong, fail] = useState(""), button = useRef(null);
   const found = useGet(`/api/v1/publications/${encodeURIComponent(args[0])}`, {}, { every }), { data, error, again } = found;
   const denied = useWhyNot("operate", "publish"), up = useStore((s) => s.contact.up), why = denied && t(up ? "publish.deny" : "off.button");
-  const running = Boolean(data?.work?.running), was = useRef(false);
+  const running = Boolean(data?.work?.running), was = useRef(session.awaited === args[0]);
   const looked = data?.work?.what === "look" && !running, planned = looked ? data.planned : null;
   useEffect(() => setEvery(running || !data ? WORKING_MS : RESTING_MS), [running, !data]);
   // What was waited for is said once, and the next step has the focus where nothing else was chosen meanwhile.
   useEffect(() => {
-    if (was.current && !running && data) {
+    if (!data) return;  // a short look may be over before anything is known of it
+    if (was.current && !running) {
       say(leadOf(data, looked));
       if (document.activeElement === document.body || document.activeElement?.tagName === "H1") button.current?.focus();
     }
     was.current = running;
-  }, [running]);
+    session.awaited = null;
+  }, [running, !data]);
   const act = async (path, body) => {
     work(true);
     fail("");

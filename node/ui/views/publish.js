@@ -66,6 +66,7 @@ function Form({ stores }) {
     const columns = Object.fromEntries(taken.columns.map(({ column }) => [column, column === by ? "" : fields.get(column)]));
     act(async () => {
       const { publication } = await post("/api/v1/publish/look", {}, { list: taken.list, file: taken.file, type, key: by, columns, ...(chosen && { sites: chosen }), user: session.user });
+      session.awaited = publication;
       location.hash = `#/publicar/${publication}`;
     });
   };
