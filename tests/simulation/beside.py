@@ -25,6 +25,8 @@ MOVED_LINE = (
 TWO_MOVERS = f"{MERGING}/test_overruled_removals.py::test_a_line_that_two_moved_to_two_places_is_told_to_both"
 
 IN_TURNS = f"{FAILURES}/test_in_turns.py"
+NAMES = f"{FAILURES}/test_names_in_turns.py"
+AS_AFTERWARDS = f"{NAMES}::test_what_comes_under_its_name_is_decided_as_if_it_came_afterwards"
 
 SCENARIOS = {
     "line-known-by-one-of-two": (
@@ -47,6 +49,25 @@ SCENARIOS = {
     "two-at-once": f"{IN_TURNS}::test_the_second_waits_until_the_disk_has_the_first",
     "seen-what-came-while-planned": f"{IN_TURNS}::test_what_its_author_is_sent_while_it_is_planned_was_not_seen",
     "fault-forgotten-between-turns": f"{IN_TURNS}::test_a_fault_in_its_middle_costs_its_author_alone[5]",
+    "name-not-held": f"{AS_AFTERWARDS}[of its terminal-after_the_node_closed_the_last-other entities]",
+    "name-of-a-decision-not-held": f"{AS_AFTERWARDS}[of its terminal-as_a_decision-other entities]",
+    "name-not-held-on-links": f"{AS_AFTERWARDS}[of its terminal-over_the_link-other entities]",
+    "name-not-held-in-history": f"{NAMES}::test_history_brings_its_name_as_if_it_came_afterwards[6]",
+    "name-not-held-by-what-waits": (
+        f"{AS_AFTERWARDS}[of its terminal-from_the_quarantine_by_its_entity-other entities]"
+    ),
+    "name-not-held-by-the-quarantine": f"{AS_AFTERWARDS}[of its terminal-from_the_quarantine-other entities]",
+    "name-taken-while-it-was-read": (
+        f"{NAMES}::test_what_was_reading_from_the_disk_when_a_large_operation_of_its_name_began_waits_for_it"
+    ),
+    "name-never-let-go": f"{NAMES}::test_a_name_that_was_held_is_let_go_however_it_ends[done]",
+    "end-wakes-nobody": (
+        f"{NAMES}::test_the_end_of_a_large_operation_wakes_the_writer_though_its_connection_is_closed"
+    ),
+    "fault-on-a-closed-connection": (f"{NAMES}::test_a_fault_in_its_middle_is_one_though_its_connection_is_closed"),
+    "closed-hands-nothing-over": (
+        f"{NAMES}::test_the_next_connection_of_a_terminal_is_served_though_the_node_closed_the_last"
+    ),
     "stop-leaves-half": f"{IN_TURNS}::test_a_clean_stop_decides_it_to_its_end",
     "line-read-here-forgotten": (
         f"{KNOWLEDGE}/test_strangers.py"

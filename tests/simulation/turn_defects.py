@@ -73,6 +73,81 @@ TURNS = (
         ),
     ),
     defect(
+        "name-not-held",
+        "a terminal that the node cut off gives another operation the id of a large one that is under way",
+        ("node.core.operations.accept:look", "under_way = name in replica.in_turns.names", "under_way = False"),
+    ),
+    defect(
+        "name-of-a-decision-not-held",
+        "a decision of a conflict gets the name of a large operation that is under way",
+        (
+            "node.core.operations.needs:resolution_needs",
+            "under_way = name in replica.in_turns.names",
+            "under_way = False",
+        ),
+    ),
+    defect(
+        "name-not-held-on-links",
+        "what a link brings under the name of a large operation that is under way comes before it",
+        ("node.core.links.link:Link._needs", "in_turns.names.isdisjoint(names)", "names"),
+    ),
+    defect(
+        "name-not-held-in-history",
+        "what the history of a link brings under the name of a large operation that is under way comes before it",
+        ("node.core.operations.settled:take", "or row.name in under_way", ""),
+    ),
+    defect(
+        "name-not-held-by-what-waits",
+        "what waits in the quarantine is tried while a large operation of its name is under way",
+        (
+            "node.core.operations.parked:retry_waiting",
+            "not replica.in_turns.names.isdisjoint(names)",
+            "not names",
+        ),
+    ),
+    defect(
+        "name-not-held-by-the-quarantine",
+        "what is in the quarantine is tried while a large operation of its name is under way",
+        (
+            "node.core.operations.parked:retry_when_here",
+            "not replica.in_turns.names.isdisjoint(names)",
+            "not names",
+        ),
+    ),
+    defect(
+        "name-taken-while-it-was-read",
+        "what was waiting for the disk when a large operation of its name began is decided in the middle of it",
+        ("node.core.operations.needs:fetch", "elif lost or unread or under_way:", "elif lost or unread:"),
+    ),
+    defect(
+        "name-never-let-go",
+        "what comes under the name of a large operation that has ended waits for ever",
+        (
+            "node.core.operations.in_turns:InTurns._turn",
+            "self._work, self.busy, self.names = None, stays, frozenset()",
+            "self._work, self.busy = None, stays",
+        ),
+    ),
+    defect(
+        "end-wakes-nobody",
+        "what others wrote during a large operation is not stored, as its connection was closed and nobody says so",
+        ("node.core.operations.in_turns:InTurns._turn", "            faults.wake()", "            pass"),
+    ),
+    defect(
+        "fault-on-a-closed-connection",
+        "a fault in the middle of a large operation whose connection is closed ends all storing",
+        (
+            "node.core.sessions.session:Session._in_turns",
+            "            self._inbox.guarded(self._after_turns",
+            "            if not self.closed:\n                self._inbox.guarded(self._after_turns",
+        ),
+    ),
+    defect(
+        "closed-hands-nothing-over",
+        "a terminal that came back is not served, as the node closed its last connection while something waited",
+        ("node.core.sessions.session:Session._close", "if self.successor is not None:", "if False:"),
+    ),
+    defect(
         "stop-leaves-half",
         "a node that stops leaves a large operation half decided, and all that stands behind it unsaid",
         ("node.core.operations.in_turns:InTurns.finish", "while self._work is not None:", "while False:"),

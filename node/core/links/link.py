@@ -432,9 +432,11 @@ class Link:
                 self._take_closely(messages)
             self._go_on()
 
-        self._in_turns(steps(), decided)
+        self._in_turns(steps(), messages, decided)
 
-    def _in_turns(self, steps: Generator[int, None, bool], decided: Callable[[], None]) -> None:
+    def _in_turns(
+        self, steps: Generator[int, None, bool], messages: Sequence[dict[str, Any]], decided: Callable[[], None]
+    ) -> None:
         """Do something in several turns, and `decided` when it is done. The link waits until then."""
 
         def done(raised: Exception | None) -> None:
@@ -446,7 +448,7 @@ class Link:
             decided()
 
         self._fetching = self._inbox.waiting = True
-        self.node.replica.begin_in_turns(steps, done)
+        self.node.replica.begin_in_turns(steps, parked.names_in(messages), done)
 
     def _is_operation(self, message: Mapping[str, Any]) -> bool:
         """Whether a message is of this store, may be an operation, and comes from who has shown who it is."""
@@ -488,10 +490,14 @@ class Link:
         replica = self.node.replica
         entities = tuple(dict.fromkeys(entities_of(messages)))
         missing, doubled = replica.residents.missing(entities), parked.doubled(replica, messages)
-        large = len(messages) == 1 and is_large_message(messages[0])
-        if not (missing or doubled or (large and replica.in_turns.busy)):
+        large, in_turns = len(messages) == 1 and is_large_message(messages[0]), replica.in_turns
+        needed = missing or doubled or (large and in_turns.busy)
+        if not needed and not in_turns.names:
             return None
-        return Needs(missing, doubled, held=entities, known=parked.names_in(messages), alone=large)
+        names = parked.names_in(messages)
+        if not needed and in_turns.names.isdisjoint(names):
+            return None
+        return Needs(missing, doubled, held=entities, known=names, alone=large)
 
     def _decide(self, messages: list[dict[str, Any]]) -> None:
         """Take messages in order; a large operation, which is alone, in several turns."""
@@ -516,7 +522,7 @@ class Link:
             else:
                 self.node.disk.wake_writer()
 
-        self._in_turns(steps(), decided)
+        self._in_turns(steps(), messages, decided)
 
     def _may_decide(self, message: Mapping[str, Any]) -> bool:
         """Whether an operation may be taken from the link now."""

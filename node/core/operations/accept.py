@@ -88,6 +88,7 @@ def look(
     large = operation.registers > in_turns.LARGE
     alone = large and replica.in_turns.busy
     name = name_of(author.terminal_id, operation.id)
+    under_way = name in replica.in_turns.names
     in_memory, key = held.in_memory(name), op_key(name)
     on_disk = not in_memory and (key in held.known or key in held.archived)
     if not missing:
@@ -95,7 +96,7 @@ def look(
     if replica.knowledge.first_attempts:
         author = replica.knowledge.as_of_first_attempt(operation, author)
     histories = _histories(replica, operation, policy, author) if policy.kinds.declared else ()
-    if missing or on_disk or histories or alone:
+    if missing or on_disk or histories or alone or under_way:
         most = replica.settings.bulk_bytes if len(keys) > 1 else None
         needs = Needs(
             missing,
@@ -106,7 +107,7 @@ def look(
             most_bytes=most,
             alone=large,
         )
-        if needs != read or alone:
+        if needs != read or alone or under_way:
             return needs
     if len(keys) > 1:
         _check_bulk(replica, keys)

@@ -1,13 +1,14 @@
 """What is too large for one turn is decided in several, and everybody else is served between them.
 
-One such operation at a time is under way. Its entities are its own until it is done (`Residents.take`): who needs one
-of them waits, as for a read from the disk. So it becomes what it would be, decided in one turn. From when its row has
-its number no commit is taken until the row is written, since rows are stored in order.
+One such operation at a time is under way. Its entities (`Residents.take`) and its name (`InTurns.names`) are its own
+until it is done: who needs one of them waits, as for a read from the disk. So it becomes what it would be, decided in
+one turn, and so does what comes under its name meanwhile: a repeat of it, or what contradicts it. From when its row
+has its number no commit is taken until the row is written, since rows are stored in order.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -64,11 +65,13 @@ class Undone(Exception):
 class Work:
     """steps: what is left of it; at the end, whether the group has to be taken before something else is begun.
 
+    names: the operation's (crdt.records.name_of), and those of what it repairs.
     undone: whether a commit failed since it began. done: told at the end, with what was raised.
     changing: documents are being changed (`Faults.changing`).
     """
 
     steps: Generator[int, None, bool]
+    names: Iterable[str]
     undone: Callable[[], bool]
     done: Callable[[Exception | None], None]
     changing: bool = False
@@ -82,6 +85,8 @@ class InTurns:
     later: Callable[[Callable[[], None]], None] = field(default=lambda act: act(), init=False)
     """Calls something in a turn of its own. Set by the core."""
     busy: bool = field(default=False, init=False)
+    names: frozenset[str] = field(default=frozenset(), init=False)
+    """Of what is under way. What is said of an operation of such a name is decided when that has ended."""
     _work: Work | None = field(default=None, init=False)
     _waiting: list[Callable[[], None]] = field(factory=list, init=False)
 
@@ -91,7 +96,7 @@ class InTurns:
 
     def begin(self, work: Work) -> None:
         """Begin something: its first step now, the others in turns of their own. Nothing else is under way."""
-        self.busy, self._work = True, work
+        self.busy, self._work, self.names = True, work, frozenset(work.names)
         self._turn(work, 1)
 
     def taken(self) -> None:
@@ -130,7 +135,9 @@ class InTurns:
             stays = end.value
         except Exception as error:
             raised = error
-        self._work, self.busy = None, stays
+        self._work, self.busy, self.names = None, stays, frozenset()
+        if stays:
+            faults.wake()  # no group was taken meanwhile, also not of others
         self._tell()
         if faults.changing:  # a fault in the middle of a change is reported before anything else is done
             work.done(raised)

@@ -23,13 +23,14 @@ def resolution_needs(replica: Replica, message: ConflictResolution, terminal_id:
     """What has to be read before a terminal's resolution can be decided; None when all is in memory."""
     name = name_of(terminal_id, message.operation_id(terminal_id))
     operations = (name,) if replica.held.on_disk(name) else ()
+    under_way = name in replica.in_turns.names
     row = replica.conflicts.known.get(message.conflict_id)
     if row is None:
         return Needs((), operations, (message.conflict_id,), known=(name,))
     key = (row.entity_type, row.entity_id)
     residents = replica.residents
     keys = () if key in residents.entities and key not in residents.taken else (key,)
-    return Needs(keys, operations, held=(key,), known=(name,)) if keys or operations else None
+    return Needs(keys, operations, held=(key,), known=(name,)) if keys or operations or under_way else None
 
 
 def fetch(replica: Replica, disk: Disk, needs: Needs, then: Callable[[Unreadable | None], None]) -> None:
@@ -39,7 +40,8 @@ def fetch(replica: Replica, disk: Disk, needs: Needs, then: Callable[[Unreadable
     """
     residents, held, in_turns = replica.residents, replica.held, replica.in_turns
     residents.use(needs.held)
-    if (needs.alone and in_turns.busy) or not residents.taken.isdisjoint(needs.held):
+    alone = needs.alone and in_turns.busy
+    if alone or not residents.taken.isdisjoint(needs.held) or not in_turns.names.isdisjoint(needs.known):
 
         def go_on() -> None:
             residents.used(needs.held)
@@ -49,6 +51,7 @@ def fetch(replica: Replica, disk: Disk, needs: Needs, then: Callable[[Unreadable
         return
 
     def fetched(found: Fetched | Unreadable) -> None:
+        under_way = False
         lost: tuple[Key, ...] = ()
         unread: tuple[str, ...] = ()
         try:
@@ -56,11 +59,12 @@ def fetch(replica: Replica, disk: Disk, needs: Needs, then: Callable[[Unreadable
             residents.used(needs.held)
             lost = residents.missing(needs.held)  # a commit failed meanwhile, and everything was dropped
             unread = tuple(name for name in needs.known if name not in needs.operations and held.on_disk(name))
+            under_way = not in_turns.names.isdisjoint(needs.known)  # somebody was faster
         except Exception as error:
             unreadable = Unreadable(replica.faults.report("what was read from the disk", b"", error))
         if unreadable is not None:
             then(unreadable)
-        elif lost or unread:
+        elif lost or unread or under_way:
             operations = (*needs.operations, *unread) if unread else ()
             again = evolve(needs, entities=lost, operations=operations, conflicts=(), histories=())
             fetch(replica, disk, again, then)

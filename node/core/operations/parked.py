@@ -300,8 +300,9 @@ def retry_waiting(replica: Replica, came: Sequence[Key], now: Instant) -> None:
             replica.quarantine.make_due(row)
         for row in rows[:MOST_AT_ONCE]:
             keys, names = needs_of(row)
-            if any(map(replica.held.on_disk, names)) or replica.residents.missing(keys) or _large(row):
-                replica.quarantine.make_due(row)  # something else that it needs must be read first
+            unread = any(map(replica.held.on_disk, names)) or replica.residents.missing(keys)
+            if unread or not replica.in_turns.names.isdisjoint(names) or _large(row):
+                replica.quarantine.make_due(row)  # something else that it needs must be read first, or end
             elif row in replica.quarantine and retry(replica, row, now):
                 pending.extend(keys)
 
@@ -401,7 +402,7 @@ def retry_when_here(
         elif (here := replica.quarantine.row(row.id)) is not None:  # perhaps only its name, since it was asked for
             now = clock()
             if large:
-                replica.begin_in_turns(in_steps(here, now), ended)
+                replica.begin_in_turns(in_steps(here, now), needs_of(here)[1], ended)
             else:
                 tried(now, applied=retry(replica, here, now))
 
@@ -426,7 +427,7 @@ def retry_when_here(
         keys, names = needs_of(row)
         touched, unread = tuple(keys), tuple(filter(replica.held.on_disk, names))
         missing = replica.residents.missing(touched)
-        if missing or unread:
+        if missing or unread or not replica.in_turns.names.isdisjoint(names):
             fetch(replica, disk, Needs(missing, unread, held=touched, known=tuple(names)), guarded)
         else:
             fetched(None)

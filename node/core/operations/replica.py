@@ -35,7 +35,7 @@ from node.core.terminal_clocks import TerminalClocks
 from strategies.policy import Registry
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Generator, Iterable, Sequence
 
     from node.core.log.group import Group
     from storage.records import Boot, ConflictRow
@@ -96,10 +96,12 @@ class Replica:
         self.counts = self.residents.counts
         self.in_turns = InTurns(self.faults)
 
-    def begin_in_turns(self, steps: Generator[int, None, bool], done: Callable[[Exception | None], None]) -> None:
+    def begin_in_turns(
+        self, steps: Generator[int, None, bool], names: Iterable[str], done: Callable[[Exception | None], None]
+    ) -> None:
         """Begin a large operation (`Work`). A commit that fails meanwhile undoes it, as documents are dropped."""
         residents, dropped = self.residents, self.residents.dropped
-        self.in_turns.begin(Work(steps, lambda: residents.dropped > dropped, done))
+        self.in_turns.begin(Work(steps, names, lambda: residents.dropped > dropped, done))
 
     def contradicted(self, about: str, what: str) -> None:
         """A linked node holds something otherwise, and somebody has to look at it. about: what has two versions."""

@@ -108,7 +108,7 @@ def take(
     """Give operations their rows, in order, up to the first that its entities do not plainly contain, or that may be
     held: `remote.accept` has to look at that one, which may also be bad. Returns how many were taken."""
     rows: dict[str, LogRow] = {}
-    latest = 0
+    latest, under_way = 0, replica.in_turns.names
     for message in messages:
         try:
             row = _plain(replica, message, documents, via, now)
@@ -116,7 +116,7 @@ def take(
                 row = at_once(_row_of(replica, remote_operation(message), documents, via, now))
         except Exception:
             break  # `remote.accept` meets it again, and says what it is
-        if row is None or row.name in rows:
+        if row is None or row.name in rows or row.name in under_way:
             break
         rows[row.name] = row
         latest = max(latest, row.accepted)

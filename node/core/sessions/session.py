@@ -237,6 +237,8 @@ class Session:
     def _close(self, code: int, reason: str) -> None:
         self.closed = self.delivery.closed = self._inbox.closed = True
         self.connection.close(code, reason)
+        if self.successor is not None:
+            self.shared.around.timer.call_later(0, partial(self._inbox.guarded, self._hand_over))
 
     def lose(self, told: str) -> None:
         self._close(INTERNAL_ERROR, told)
@@ -323,6 +325,10 @@ class Session:
 
     def _drain(self) -> None:
         self._inbox.drain()
+        self._hand_over()
+
+    def _hand_over(self) -> None:
+        """Where nothing is left to be decided here, the terminal's next session begins."""
         if self.successor is not None and not self.unfinished:
             later, self.successor = self.successor, None
             later._inbox.waiting = False
@@ -608,27 +614,30 @@ class Session:
 
         def done(raised: Exception | None) -> None:
             self._inbox.waiting = False
-            if not self.closed:
-                self._inbox.guarded(self._after_turns, message, subject.policy, raised)
+            self._inbox.guarded(self._after_turns, message, subject.policy, raised)
 
-        replica.begin_in_turns(accept_in_turns(replica, subject, self._now_ready), done)
+        replica.begin_in_turns(accept_in_turns(replica, subject, self._now_ready), (subject.name,), done)
         self._inbox.waiting = True
 
     def _after_turns(self, message: DataSync, policy: EntityPolicy, raised: Exception | None) -> None:
-        """A large operation is decided, or a commit failed meanwhile: what had a row was handed back."""
+        """A large operation is decided, or a commit failed meanwhile: what had a row was handed back.
+
+        Also of a connection that the node has closed since: what it left half changed is reported.
+        """
         try:
             if raised is None:
                 self.activity.operations += 1
                 self._wrote()
                 self._decided(self.shared.around.clock())
             elif isinstance(raised, Undone):
-                if not raised.numbered:
+                if not (raised.numbered or self.closed):
                     self._when_here(message, policy)
             else:
                 raise raised
         except Exception as error:
             self._raised(error, message)
-        self._drain()
+        if not self.closed:
+            self._drain()
 
     def _when_conflict_here(self, message: ConflictResolution, read: Needs | None = None) -> None:
         """As `_when_here`, for a resolution. It first needs its conflict, then the conflict's entity."""
