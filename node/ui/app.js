@@ -1,7 +1,7 @@
 // The page: which view stands at which address, its title, and where the focus goes.
 import { html, render, useEffect, useLayoutEffect, useErrorBoundary, useRef, useState, useChanges } from "./base.js";
 import { number } from "./formats.js";
-import { session, begin, saysWho } from "./session.js";
+import { session, begin, leadsAway, saysWho } from "./session.js";
 import { Broken, Gate, Shell } from "./shell.js";
 import { openCount, reconnect, start, useStore } from "./store.js";
 import { has, prefs, t } from "./words.js";
@@ -54,10 +54,12 @@ function App() {
   useChanges(prefs);
   useEffect(() => {
     begin().catch((error) => { if (!session.name) session.rename(); say(error); }).then(start);
+    go(route());   // what the address said is taken out of it
     const changed = () => {
+      if (leadsAway()) return location.reload();   // of another store nothing is drawn beside what this page holds
       if (!saysWho()) return go(route());
       say(null);
-      begin().then((moved) => (moved ? location.reload() : reconnect()), say);
+      begin().then(reconnect, say);
       go(route());
     };
     addEventListener("hashchange", changed);

@@ -106,7 +106,7 @@ export function Undo({ id, value, name, act, why = "", word = t("settled.undo"),
   const [asking, ask] = useState(false), [busy, work] = useState(false), [error, fail] = useState(""), focus = useRef("");
   const box = useRef();
   useLayoutEffect(() => { box.current?.querySelector(focus.current || "nothing")?.focus({ preventScroll: true }); focus.current = ""; }, [asking, busy, error]);
-  useEffect(() => onOpen?.(asking || undone.has(id)), [asking, busy]);
+  useEffect(() => onOpen?.(asking || undone.has(id)), [asking]);
   const go = async () => {
     work(true);
     try {

@@ -46,18 +46,19 @@ export const storeAddress = (realm) => `#realm=${encodeURIComponent(realm)}`;
 const fragment = () => new URLSearchParams(location.hash.startsWith("#/") ? "" : location.hash.slice(1));
 const saidIn = (said) => [...WORDS, "pair", "realm"].filter((word) => said.get(word) || (word === "realm" && said.has(word)));
 export const saysWho = () => saidIn(fragment()).length > 0;
+// Whether the address leads to another store than the one this page is of.
+export const leadsAway = (said = fragment()) => said.has("realm") && said.get("realm") !== session.realm;
 
 // The address may say who the tab is: #token=..&name=..&type=..&user=.., or #pair=CODE, which is exchanged for it. A
 // fragment is sent to nobody, and it is taken out of the address at once, so that no history keeps it. #realm=.. says of
-// which store the page is. Returns whether that is another one than before.
+// which store the page is.
 export async function begin() {
-  const said = fragment(), known = saidIn(said), moved = said.has("realm") && said.get("realm") !== session.realm;
+  const said = fragment(), known = saidIn(said);
   if (known.length) history.replaceState(null, "", `${location.pathname}#/${said.get("realm") === "" ? "lojas" : "conflitos"}`);
-  if (moved) session.enter(said.get("realm"));
+  if (leadsAway(said)) session.enter(said.get("realm"));
   session.be(Object.fromEntries(known.filter((word) => WORDS.includes(word)).map((word) => [word, said.get(word)])));
   if (said.get("pair")) session.be(await join(said.get("pair")));
   if (!session.name) session.rename();
-  return moved;
 }
 
 // Raises Error, where the node refuses with its HTTP status.

@@ -57,10 +57,10 @@ export function Shell({ view, children }) {
     addEventListener("keydown", key);
     return () => removeEventListener("keydown", key);
   }, [more]);
-  const place = useStore((s) => s.node), stores = useStore((s) => s.stores), names = [...(stores ? ["lojas"] : []), ...first, ...second];
+  const state = overall(contact, links, refused), place = useStore((s) => s.node), stores = useStore((s) => s.stores), names = [...(stores ? ["lojas"] : []), ...first, ...second];
   return html`<div class="shell">
     <div class="rail"><header class="bar"><a class="brand" href="#/conflitos"><svg width="26" height="26" viewBox="0 0 32 32" aria-hidden="true"><path class="brand-slip" d="M7 3h18v26l-3-2.400L19 29l-3-2.400L13 29l-3-2.400L7 29z" /><path class="brand-tick" d="m11.500 14.500 3.200 3.200 6-6.400" /></svg><span>Comanda</span></a>
-      ${place ? html`<span class="store"><strong><bdi>${session.realm || place}</bdi></strong></span>` : ""}<a class="overall" href="#/terminais">${overall(contact, links, refused)}</a></header>
+      ${place ? html`<span class="store"><strong><bdi>${session.realm || place}</bdi></strong></span>` : ""}${state && html`<a class="overall" href="#/terminais">${state}</a>`}</header>
     <nav class="nav" aria-label=${t("nav.label")}><ul>${names.map((name) => html`<${NavItem} key=${name} name=${name} here=${view === name} open=${name === "conflitos" ? open : 0} />`)}<li class="more-item"><button type="button" id="more-button" aria-expanded=${more} aria-controls="more" onclick=${() => setMore(!more)}>${icon("more")}<span class="nav-word">${t("nav.mais")}</span></button></li></ul></nav>
     <section class="more ${more ? "open" : ""}" id="more" aria-label=${t("prefs")}><ul class="more-links">${second.map((name) => html`<li key=${name}><a href=${`#/${name}`}>${icon(icons[name])}<span>${t(`nav.${name}`)}</span></a></li>`)}</ul>
       <${Choice} name="lang" values=${[["pt", "Português"], ["en", "English"]]} />

@@ -36,6 +36,34 @@ WIDTHS = (390, 800, 1280)
 HEIGHT = 860
 PATIENCE_MS = 1_000 * PATIENCE_S
 
+LATE_MS = int(os.environ.get("COMANDA_LATE_MS", "0"))
+"""How late answers and messages reach a page at most, each by chance: a page must not depend on which comes first."""
+
+LATE = """(() => {
+    const late = () => new Promise((go) => setTimeout(go, Math.random() ** 3 * MOST_MS));
+    const asks = window.fetch;
+    window.fetch = async (...asked) => {
+        await late();
+        try { return await asks(...asked); } finally { await late(); }
+    };
+    for (const name of ["open", "message", "close", "error"]) {
+        const listener = Symbol(name);
+        Object.defineProperty(WebSocket.prototype, `on${name}`, {
+            get() { return this[listener] ?? null; },
+            set(given) {
+                if (!(listener in this)) {
+                    this.addEventListener(name, (event) => {   // in order, as a connection has it
+                        (this.heard ??= []).push(() => this[listener]?.(event));
+                        this.due = Math.max(this.due ?? 0, performance.now() + Math.random() ** 3 * MOST_MS);
+                        setTimeout(() => this.heard.shift()(), this.due - performance.now());
+                    });
+                }
+                this[listener] = given;
+            },
+        });
+    }
+})()"""
+
 EXPECTED = ("Failed to load resource", "WebSocket connection to")
 """What the browser itself notes of a refusal or of lost contact. Any other error on the console fails the test."""
 
@@ -90,6 +118,8 @@ class Chromium:
             ignore_https_errors=True,  # of an authority that is the node's own
         )
         context.set_default_timeout(PATIENCE_MS)
+        if LATE_MS:
+            context.add_init_script(LATE.replace("MOST_MS", str(LATE_MS)))
         return context
 
 

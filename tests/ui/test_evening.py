@@ -204,6 +204,24 @@ def test_undo_says_what_was_written_since(pages: Pages, node: NodeProcess) -> No
     assert shown(node, "orders", "p-30")["total"] == 70
 
 
+def test_what_the_node_said_last_counts_though_the_page_has_read_nothing_new(pages: Pages, node: NodeProcess) -> None:
+    with Terminal(node, "caixa-1", "Ana") as ana, Terminal(node, "garcom-2", "Bruno", "waiter") as bruno:
+        ana.write("orders", "p-31", order(31), "CREATE")
+        ana.write("orders", "p-31", {"total": 70}, version=2)
+        bruno.write("orders", "p-31", {"total": 80}, version=2)
+        page = pages(node, "#/historico/orders/p-31", user="Marina")
+        lost = page.locator(".discarded").filter(has_text="R$ 70,00")
+        lost.get_by_role("button", name="Trazer de volta").click()
+        expect(lost.get_by_role("group")).to_be_visible()
+        page.route(lambda url: "/api/v1/entities/" in url or "/api/v1/history/" in url, lambda route: None)
+        bruno.write("orders", "p-31", {"total": 90})
+        lost.get_by_role("button", name="Trazer de volta").click()
+        expect(lost.get_by_role("alert")).to_contain_text("agora vale R$ 90,00")
+        lost.get_by_role("button", name="Trazer de volta").click()
+        expect(lost.locator(".undone")).to_be_visible()
+    assert shown(node, "orders", "p-31")["total"] == 70
+
+
 def test_without_the_right_to_write_nothing_comes_back_and_the_button_says_why(
     pages: Pages, nodes: Callable[..., NodeProcess]
 ) -> None:
