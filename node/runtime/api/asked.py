@@ -7,6 +7,9 @@ from node.errors import PermissionDenied
 from node.rights import KNOWN, OF_TYPE, PUBLIC, Need, Rights, Visitor
 from node.runtime.net.http import Request, Response, error_response
 
+AT_ONCE = 250
+"""Rows of a long answer that are read and encoded in one turn, at most; fewer where they are large (PAGE_BYTES)."""
+
 PAGE = 1_000
 """Rows of a page where `limit` is not given, and the most it may be. They are read and sent PAGE_BYTES at a time."""
 

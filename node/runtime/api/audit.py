@@ -8,7 +8,7 @@ GET /api/v1/refused...                           only writes that were refused a
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import orjson
@@ -17,12 +17,12 @@ import trio
 from crdt.hlc import pack, time_asked
 from node.core.log.messages import audit_entry, why_refused
 from node.core.log.rows import ACT
-from node.runtime.api.asked import PAGE
+from node.runtime.api.asked import AT_ONCE, PAGE
 from node.runtime.net.http import JsonArray, Response, error_response
 from storage.answers import PAGE_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 
     from node.core.core import Core
     from node.rights import Rights
@@ -32,8 +32,12 @@ if TYPE_CHECKING:
     from storage.records import LogRow
     from storage.sqlite.store import Store
 
-    AuditQuery = Callable[..., Page[LogRow]]
-    """`Reader.audit` with some of what is asked."""
+    AuditPage = Callable[..., Awaitable[tuple[Page[LogRow], bytes]]]
+    """A page of `Reader.audit` and its JSON text. Called with the row after which it begins, how many, and its last
+    row at most; what else is asked stands."""
+
+    Entries = tuple[bytes, int | None]
+    """Entries as JSON, and the row after (or before) which to go on, None at the end."""
 
 LOOKED_THROUGH = 20_000
 LOOKING_S = 2.0
@@ -45,7 +49,7 @@ class Audit:
 
     def __init__(self, core: Core, people: PeopleReads, store: Store) -> None:
         self._core, self._store = core, store
-        self._reader, self._read = people.reader, people.read
+        self._people = people
 
     async def all(self, asked: Asked) -> Response:
         return await self._answer(asked, ("operation", "refused", ACT))
@@ -61,7 +65,8 @@ class Audit:
             return after
         if isinstance(limit, Response):
             return limit
-        times: list[int | None] = []
+        named = ("entity_type", "entity_id", "terminal_id", "user_id")
+        filters: dict[str, Any] = {name: request.first(name) for name in named}
         said: dict[str, object] = {}
         for name in ("since", "until"):
             text = request.first(name)
@@ -69,86 +74,91 @@ class Audit:
                 ms, assumed = (0, None) if text is None else time_asked(text, self._core.limits.codec.where)
             except (ValueError, OverflowError):
                 return error_response(400, f"{name} is not an ISO 8601 time: {quote(text or '')[:80]}")
-            times.append(None if text is None else pack(ms))
+            filters[name] = None if text is None else pack(ms)
             said |= {} if assumed is None else {"assumed_zone": assumed}
-        filters = [*[request.first(name) for name in ("entity_type", "entity_id", "terminal_id")], *times]
-        query = partial(self._reader.audit, user_id=request.first("user_id"))
+        indexed = filters["entity_id"] is not None or kinds == ("refused",)
+        query = partial(self._people.reader.audit, **filters, kinds=kinds)
         if request.wants("newest"):
             head = self._core.replica.log.committed
             before = asked.number("before", head + 1)
             if isinstance(before, Response):
                 return before
             upto = min(before - 1, head)
-            found = self._look_back(partial(query, newest=True), filters, upto, limit, kinds)
+            page = self._page(partial(query, newest=True), rights)
+            found = self._look_back(page, upto, limit, indexed=indexed)
         else:
-            found = self._look_through(query, filters, after, limit, kinds)
-        return Response(200, self._all_entries(await anext(found), found, said, rights))
+            found = self._look_through(self._page(query, rights), after, limit, indexed=indexed)
+        return Response(200, self._all_entries(await anext(found), found, said))
+
+    def _page(self, query: Callable[..., Page[LogRow]], rights: Rights) -> AuditPage:
+        """The pages of one answer, of what may be read."""
+        array = JsonArray()
+
+        def encode(rows: Iterable[LogRow]) -> bytes:
+            return array.page(_entries(rows, rights))
+
+        def read(after: int, limit: int, upto: int) -> Page[LogRow]:
+            return query(after=after, limit=min(limit, AT_ONCE), upto=upto, most_bytes=PAGE_BYTES)
+
+        return partial(self._people.page, encode, read)
 
     async def _all_entries(
-        self,
-        first: tuple[Sequence[LogRow], int | None],
-        found: AsyncIterator[tuple[Sequence[LogRow], int | None]],
-        said: Mapping[str, object],
-        rights: Rights,
+        self, first: Entries, found: AsyncIterator[Entries], said: Mapping[str, object]
     ) -> AsyncIterator[bytes]:
         """first: the first page, so that an answer that cannot be read is not begun. said: what else it says."""
         yield b'{"entries":['
-        array, (rows, following) = JsonArray(), first
-        yield array.page(_entries(rows, rights))
+        text, following = first
+        yield text
         async for part in found:
-            rows, following = part
-            yield array.page(_entries(rows, rights))
+            text, following = part
+            yield text
         rest = {"next": following, "log_begins": self._store.anchor.seq + 1, **said}
         yield b"]," + orjson.dumps(rest)[1:]
 
     async def _look_through(
-        self, query: AuditQuery, filters: Sequence[object], after: int, limit: int, kinds: tuple[str, ...]
-    ) -> AsyncIterator[tuple[Sequence[LogRow], int | None]]:
-        """Pages of rows of the audit, each with the row after which to go on, None at the end.
+        self, page: AuditPage, after: int, limit: int, *, indexed: bool
+    ) -> AsyncIterator[Entries]:
+        """The audit from row `after` on.
 
         Where no index finds them, it looks through LOOKED_THROUGH rows at a time, so that other readers get their
         turn, and ends after LOOKING_S of it.
         """
         head, looked_s, upto = self._core.replica.log.committed, 0.0, after
-        indexed = filters[1] is not None or kinds == ("refused",)
         while True:
             if after >= upto:
                 upto = head if indexed else min(after + LOOKED_THROUGH, head)
             begun = trio.current_time()
-            rows = await self._read(query, *filters, after, limit, kinds, upto, PAGE_BYTES)
+            rows, text = await page(after, limit, upto)
             looked_s += trio.current_time() - begun
             limit -= len(rows)
             if not limit or rows.more:
                 after = rows[-1].seq
             elif upto >= head:
-                yield rows, None
+                yield text, None
                 return
             else:
                 after = upto
-            yield rows, after
+            yield text, after
             if not limit or (looked_s > LOOKING_S and not rows.more):
                 return
 
-    async def _look_back(
-        self, query: AuditQuery, filters: Sequence[object], upto: int, limit: int, kinds: tuple[str, ...]
-    ) -> AsyncIterator[tuple[Sequence[LogRow], int | None]]:
+    async def _look_back(self, page: AuditPage, upto: int, limit: int, *, indexed: bool) -> AsyncIterator[Entries]:
         """As `_look_through`, from row `upto` back to the beginning, each page with the row before which to go on."""
         looked_s, begins = 0.0, self._store.anchor.seq
-        indexed = filters[1] is not None or kinds == ("refused",)
         while True:
             after = begins if indexed else max(upto - LOOKED_THROUGH, begins)
             begun = trio.current_time()
-            rows = await self._read(query, *filters, after, limit, kinds, upto, PAGE_BYTES)
+            rows, text = await page(after, limit, upto)
             looked_s += trio.current_time() - begun
             limit -= len(rows)
             if not limit or rows.more:
                 upto = rows[-1].seq - 1
             elif after <= begins:
-                yield rows, None
+                yield text, None
                 return
             else:
                 upto = after
-            yield rows, upto + 1
+            yield text, upto + 1
             if not limit or (looked_s > LOOKING_S and not rows.more):
                 return
 

@@ -53,7 +53,7 @@ from node.core import figures, monitors
 from node.errors import EntityNotFound, InvalidTerminalType
 from node.rights import METRICS, find, named
 from node.runtime.api.acts import Acts
-from node.runtime.api.asked import PAGE, Asked
+from node.runtime.api.asked import AT_ONCE, PAGE, Asked
 from node.runtime.api.audit import Audit
 from node.runtime.api.conflicts import Conflicts
 from node.runtime.api.described import described
@@ -303,7 +303,7 @@ class Api:
         after = request.first("after")
         if request.first("limit") is None and after is None:
             array = JsonArray()
-            first = await self._page_of(array, entity_type, None, PAGE, deleted)
+            first = await self._page_of(array, entity_type, None, AT_ONCE, deleted)
             return Response(200, self._all(entity_type, deleted, array, first))
         limit = asked.number("limit", PAGE, least=1, most=PAGE)
         if isinstance(limit, Response):
@@ -335,7 +335,7 @@ class Api:
         following, text = page
         yield text
         while following is not None:
-            following, text = await self._page_of(array, entity_type, following, PAGE, deleted)
+            following, text = await self._page_of(array, entity_type, following, AT_ONCE, deleted)
             yield text
         yield b'],"next":null}'
 
