@@ -45,6 +45,9 @@ OUTBOX_BOUND = 2_000_000
 WINDOW_MARKS = 8
 """What may be under way beyond the window: the end of each class's state, and what counts as passed with it."""
 
+UNSIGNED = b'"proof":""'
+"""An operation between nodes without its origin's signature: every node here signs. Nobody's data reads so."""
+
 LATE_MS = 5_000
 """How long a slow disk may keep a lease from being stored: it runs from when it was decided."""
 
@@ -89,6 +92,8 @@ class Checks:
     clocks: WriterClocks = field(factory=WriterClocks)
     holdings: Holdings = field(factory=Holdings)
     last_row_ms: int = 0
+    _unsigned: bytes = b""
+    """The first frame with an operation that had no signature."""
     _versions: dict[tuple[str, str, str], int] = field(factory=dict)
     _grants: dict[tuple[str, str, str], Grant] = field(factory=dict)
     _tokens: dict[tuple[str, int], int] = field(factory=dict)
@@ -101,6 +106,7 @@ class Checks:
         """A group is durable and its answers have left."""
         node = machine.node_id
         _faultless(machine)
+        self._signed()
         self.holdings.committed(machine, group)
         if group.rows:
             self.last_row_ms = machine.clockwork.now_ms
@@ -119,6 +125,15 @@ class Checks:
             raise Violation(f"{node}: {problem}")
         self._leases(machine)
         self._bounded(machine)
+
+    def carried(self, frame: bytes) -> None:
+        """Somebody sent something."""
+        if UNSIGNED in frame:  # told at the next commit: what is raised in a node is taken for a fault of its own
+            self._unsigned = self._unsigned or frame
+
+    def _signed(self) -> None:
+        if self._unsigned:
+            raise Violation(f"an operation leaves a node before it is signed: {self._unsigned[:500].decode()}")
 
     def failed(self, machine: Machine, group: Group) -> None:
         """A group could not be stored."""
@@ -267,6 +282,7 @@ class Checks:
 
     def at_end(self, machines: Sequence[Machine], terminals: Sequence[Terminal], ledger: Ledger) -> None:
         """All nodes have met: they hold and show the same, which is what was meant, and nothing confirmed is gone."""
+        self._signed()
         written = {machine.node_id: machine.logged("operation") for machine in machines}
         logs = [_log(machine, written[machine.node_id]) for machine in machines]
         if any(machine.archived for machine in machines):

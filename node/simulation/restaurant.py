@@ -47,9 +47,13 @@ class Restaurant:
     def __attrs_post_init__(self) -> None:
         self.rng = random.Random(f"comanda {self.seed}")
         self.clockwork = Clockwork(self.transcript)
-        self.network = Network(self.clockwork, self.chance("network"), carried=self.transcript.bytes)
+        self.network = Network(self.clockwork, self.chance("network"), carried=self._carried)
         self.checks = Checks(machines=self.machines, damaged=self.network.damaged)
         self._build()
+
+    def _carried(self, frame: bytes) -> None:
+        self.transcript.bytes(frame)
+        self.checks.carried(frame)
 
     def chance(self, of: str) -> random.Random:
         """A stream of its own, so that more chance in one place does not change every other."""

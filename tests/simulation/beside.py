@@ -88,9 +88,7 @@ SCENARIOS = {
     "contents-of-some": (
         f"{LINKS}/test_contents.py::test_what_is_held_otherwise_is_told_on_both_sides[key2-missing]"
     ),
-    "sent-before-signed": (
-        f"{LINKS}/test_signed.py::test_what_was_accepted_while_no_link_was_up_is_signed_before_it_is_sent[False]"
-    ),
+    "asked-for-before-signed": (f"{LINKS}/test_signed.py::test_what_a_new_link_asks_for_waits_for_its_signature_too"),
     "gap-guard-skipped": "tests/crdt/test_document.py::test_an_update_out_of_order_is_a_gap_and_not_lost",
     "before-not-compared": "tests/crdt/test_document.py::test_a_deletion_whose_target_is_missing_waits_for_it",
     "two-writers-not-settled": f"{MERGING}/test_names_of_operations.py::test_repairs_of_two_entities_have_two_names",

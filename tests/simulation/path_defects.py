@@ -336,6 +336,11 @@ SIGNATURES = (
         ("node.core.log.log:Log.when_signed", "if self._unsigned:", "if False:"),
     ),
     defect(
+        "asked-for-before-signed",
+        "what another node asks for is sent before what was accepted while there was no link is signed",
+        ("node.core.links.feed:LinkFeed._send_wanted", "if delivery.held or", "if"),
+    ),
+    defect(
         "not-signed-while-linked",
         "what is accepted while a link is up is signed with later operations",
         ("node.core.links.links:Links.signs", "bool(self.by_node)", "False"),

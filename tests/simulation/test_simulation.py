@@ -55,6 +55,7 @@ FOUND = {
     9144: "a BULK_UPDATE that named an entity was not tried when what it waited for came to another one",
     50113: "a row that came again, and was confirmed before a queue was sent, counted as known to the queue",
     50124: "a copy of an operation was let go of while the other one waited for the disk, and both were counted",
+    57163: "what a new link asked for went out before the next commit had signed it",
     153: "what was sent a second time covered what had been written in between, for good",
 }
 """Seeds that failed once, and what was wrong in the product. What they draw may have changed since: each has a test

@@ -149,8 +149,7 @@ class LinkFeed:
         delivery.pump()
 
     def pumped(self, delivery: Delivery[Any]) -> None:
-        if not delivery.held:
-            self._send_wanted(delivery)
+        self._send_wanted(delivery)
 
     def stuck(self, delivery: Delivery[Any], why: Unreadable) -> None:
         logger.warning(
@@ -282,7 +281,11 @@ class LinkFeed:
         delivery.pump()
 
     def _send_wanted(self, delivery: Delivery[Any]) -> None:
-        if delivery.reading or delivery.closed or delivery.connection.outbox_bytes > delivery.outbox_high:
+        """Send what the other side asked for, whoever finds that there is room. While the delivery is held, some of
+        it may have no signature yet: it waits as the log does."""
+        if delivery.held or delivery.reading or delivery.closed:
+            return
+        if delivery.connection.outbox_bytes > delivery.outbox_high:
             return
         if not self._wanted:
             self._send_lacked(delivery)

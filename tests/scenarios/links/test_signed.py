@@ -15,6 +15,7 @@ from node.core.ports import NO_KEY
 from node.errors import AuthenticationFailed
 from node.runtime.keys import KEY_FILE, signatures
 from node.simulation.disk import Files
+from node.wire.links import digests, history
 from node.wire.links.operations import operation_message
 from storage.audit.chain_walk import verify
 from storage.audit.late_proofs import LateProofs
@@ -468,6 +469,20 @@ def test_a_commit_is_checked_once(store: Store) -> None:
 # ---------------------------------------------------------------------- when
 
 
+def watched(wire: Wire) -> list[str]:
+    """The proofs of all operations that go over a link from here on."""
+    proofs: list[str] = []
+
+    def watch(frame: bytes) -> bytes:
+        loaded = orjson.loads(frame)
+        said = loaded if isinstance(loaded, list) else [loaded]
+        proofs.extend(one["link"]["proof"] for one in said if one["type"] == "data_sync")
+        return frame
+
+    wire.damage = watch
+    return proofs
+
+
 @pytest.mark.parametrize("starts_again", [False, True])
 def test_what_was_accepted_while_no_link_was_up_is_signed_before_it_is_sent(
     store: Store, *, starts_again: bool
@@ -478,18 +493,51 @@ def test_what_was_accepted_while_no_link_was_up_is_signed_before_it_is_sent(
         store.mesh.crash(1)
         store.waiters.clear()
     assert not any(row.proof for _, row, _ in store.leaf.reader.chained_rows(1) if row is not None)
-    (wire,) = store.mesh.wires
-    proofs: list[str] = []
-
-    def watch(frame: bytes) -> bytes:
-        loaded = orjson.loads(frame)
-        said = loaded if isinstance(loaded, list) else [loaded]
-        proofs.extend(one["link"]["proof"] for one in said if one["type"] == "data_sync")
-        return frame
-
-    wire.damage = watch
+    proofs = watched(store.mesh.wires[0])
     store.settle()
     assert len(proofs) == 3
+    assert all(proofs)
+    store.end_well()
+
+
+ASKED: dict[str, Callable[[LogRow], bytes]] = {
+    "as a comparison found it missing": lambda row: digests.want([row.link_key or 0]),
+    "as the history behind entities": lambda row: history.want(row.seq - 1, row.seq),
+}
+
+
+def _go_on(store: Store) -> None:
+    """All that can happen while the leaf stores nothing."""
+    (wire,), leaf = store.mesh.wires, store.leaf
+    for _ in range(10):
+        while wire.step(0) or wire.step(1):
+            continue
+        store.hub.settle()
+        leaf.probe()
+        while leaf.calls:
+            leaf.calls.popleft()()
+
+
+@pytest.mark.parametrize("asked", ASKED)
+def test_what_a_new_link_asks_for_waits_for_its_signature_too(store: Store, asked: str) -> None:
+    """It was accepted while there was no link, and its commit ends when one is up. The next commit signs it."""
+    leaf, (wire,) = store.leaf, store.mesh.wires
+    proofs = watched(wire)
+    store.waiters[0].write(*ORDER, "UPDATE", {"total": 31})
+    group = leaf.core.take_group()
+    assert group is not None
+    wire.connect()
+    _go_on(store)
+    assert wire.links is not None
+    dialled, accepted = wire.links
+    assert (dialled.state, accepted.state) == ("up", "up")
+    leaf.write(group.commit)
+    leaf.core.committed(group)
+    accepted.reply(ASKED[asked](group.rows[0]))
+    _go_on(store)
+    assert proofs == []
+    store.settle()
+    assert proofs
     assert all(proofs)
     store.end_well()
 
