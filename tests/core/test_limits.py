@@ -138,7 +138,7 @@ BOUNDS = {
     "view.LogView.too_large": "view.MOST_NAMED",
     "window.Window._confirmed": WINDOW,
     "window.Window._pending": WINDOW,
-    "window.Window._unheard": WINDOW,
+    "window.Window._unheard": "[limits] window_rows, window.UNHEARD",
 }
 
 

@@ -298,6 +298,9 @@ SCENARIOS = {
         "tests/core/delivery/test_window.py"
         "::test_a_late_confirmation_is_of_the_row_that_a_pong_acknowledged_and_of_no_other_of_that_id"
     ),
+    "let-go-is-another": (
+        "tests/core/delivery/test_window.py::test_whose_id_was_let_go_is_not_confirmed_before_a_later_row_is"
+    ),
     "count-is-the-beginning": (
         f"{MERGING}/test_lines.py::test_a_quantity_that_is_sent_back_undoes_no_count[1-0-elsewhere]"
     ),

@@ -131,6 +131,11 @@ LINES = (
         ("node.core.delivery.window:Window._was_unheard", "if operation_id in self._unheard:", "if False:"),
     ),
     defect(
+        "let-go-is-another",
+        "a confirmation counts for a row of that id, though it may be of one that was let go",
+        ("node.core.delivery.window:Window.confirm", "if self._let_go and", "if False and"),
+    ),
+    defect(
         "count-is-the-beginning",
         "who had not seen a count of a line is taken to know it, so the quantity it sends back undoes it",
         (

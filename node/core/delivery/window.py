@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from itertools import islice
 from typing import TYPE_CHECKING
+from zlib import crc32
 
 from attrs import field
 
@@ -30,6 +31,13 @@ if TYPE_CHECKING:
 
 NOT_CONFIRMED = (NOTICE, PASSED)
 """What stands in the place of an operation's id where nobody confirms it."""
+
+UNHEARD = 256
+"""Ids of rows that a pong acknowledged, kept until the program confirms them. A larger window keeps as many as it has
+rows."""
+
+LET_GO_BITS = 8_192
+"""In one bit each are kept the ids of those beyond: of 256 others, 3 in 100 share one."""
 
 
 @define(eq=False)
@@ -53,6 +61,10 @@ class Window:
     """How many of the first rows in `_pending` have arrived, as a pong says, and wait for a confirmation."""
     _unheard: deque[str] = field(factory=deque)
     """Ids of the latest rows that a pong acknowledged before the terminal's program has confirmed them."""
+    _let_go: int = 0
+    """One bit of each id that `_unheard` had no room for, until a later one is heard of. A confirmation with such a
+    bit may be of one of those, or of a later row with that id. It counts for none: a row that was read may count as
+    not confirmed, and none as read that was not."""
     dirty: bool = False
     """`positions` moved since they were stored."""
     confirms: bool = False
@@ -171,13 +183,15 @@ class Window:
         self._settle()
 
     def confirm(self, operation_id: str) -> bool:
-        """A `sync_confirmation`. False when no such row is under way (a repeat, or one never sent).
+        """A `sync_confirmation`. False when no such row is surely under way (a repeat, or one never sent).
 
         Two terminals may give one id to two operations. It confirms the oldest one that is not confirmed; that may be
         acknowledged already.
         """
         self.confirms = True
         pending = self._pending
+        if self._let_go and self._let_go & _bit(operation_id):
+            return False
         if self._unheard and self._was_unheard(operation_id):
             return True
         for place, entry in enumerate(pending):
@@ -210,7 +224,7 @@ class Window:
         """A `sync_confirmation` by position: this row arrived, and with it all that was sent before. That is not all
         that is numbered before: urgent classes go first. False when no such row is under way."""
         self.confirms = True
-        self._unheard.clear()
+        self._all_heard()
         for place, (row, _, operation_id) in enumerate(self._pending):
             if row == seq and operation_id != PASSED:
                 self._take(place + 1)
@@ -231,8 +245,8 @@ class Window:
             self._unheard.extend(
                 entry[2] for entry in islice(self._pending, arrived) if entry[2] not in NOT_CONFIRMED
             )
-            while len(self._unheard) > self.most:
-                self._unheard.popleft()
+            while len(self._unheard) > max(self.most, UNHEARD):
+                self._let_go |= _bit(self._unheard.popleft())
             self._take(arrived)
 
     def _take(self, rows: int) -> None:
@@ -280,10 +294,16 @@ class Window:
         if operation_id in self._unheard:
             while self._unheard.popleft() != operation_id:
                 pass
+            self._let_go = 0
             return True
         if any(entry[2] == operation_id for entry in self._pending):
-            self._unheard.clear()
+            self._all_heard()
         return False
+
+    def _all_heard(self) -> None:
+        """The program has read everything that a pong acknowledged."""
+        self._unheard.clear()
+        self._let_go = 0
 
     def _was_confirmed(self, operation_id: str) -> bool:
         """Whether a row at the front was confirmed already; one confirmation counts for one row."""
@@ -325,3 +345,8 @@ class Window:
                 self.acked = self.sent
             else:
                 self._acknowledge(self.sent)
+
+
+def _bit(operation_id: str) -> int:
+    """The one in which an id is kept. The same in any process, as a simulated evening is."""
+    return 1 << crc32(operation_id.encode()) % LET_GO_BITS

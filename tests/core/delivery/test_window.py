@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from node.core.delivery.window import Window
+from node.core.delivery.window import UNHEARD, Window
 from node.core.log.entries import NO_POSITION, NOTICE, PASSED
 
 
@@ -207,8 +209,54 @@ def test_who_confirms_a_later_row_has_read_what_a_pong_acknowledged() -> None:
 
 def test_what_was_read_late_of_a_terminal_that_never_confirms_is_bounded() -> None:
     window = Window.at([0, 0, 0, 0], 4)
-    for seq in range(1, 20):
+    for seq in range(1, UNHEARD + 5):
         window.sending([(seq, 1, f"op-{seq}")])
         window.pong(window.serial)
     assert not window.confirm("op-1")
     assert window.confirm("op-19")
+
+
+def test_whose_id_was_let_go_is_not_confirmed_before_a_later_row_is() -> None:
+    """Nobody can tell whether the first `op-1` is meant, which the program reads late, or the last."""
+    window = Window.at([0, 0, 0, 0], 4)
+    ids = ["op-1", *(f"b-{number}" for number in range(UNHEARD)), "op-1", "op-2"]
+    for seq, name in enumerate(ids[:-2], 1):
+        window.sending([(seq, 1, name)])
+        window.passed([seq] * 4)
+        window.pong(window.serial)
+    window.sending([(seq, 1, name) for seq, name in enumerate(ids[-2:], len(ids) - 1)])
+    window.passed([len(ids)] * 4)
+    assert not window.confirm("op-1")
+    assert window.acknowledged(1) == len(ids) - 2
+    assert window.confirm("b-7")
+    assert window.confirm("op-1"), "what was let go lies before that, and has been read"
+    assert window.acknowledged(1) == len(ids) - 1
+
+
+@given(
+    ids=st.lists(st.sampled_from(["op-1", "op-2", "op-3"]), min_size=8, max_size=16),
+    steps=st.lists(st.sampled_from(["send", "send", "pong", "read"]), min_size=20, max_size=60),
+    most=st.integers(1, 3),
+    unheard=st.integers(1, 2),
+)
+def test_no_confirmation_acknowledges_what_its_program_has_not_read(
+    ids: list[str], steps: list[str], most: int, unheard: int
+) -> None:
+    """A library answers pings at once. Its program reads in order and confirms each row that it has read. Terminals
+    number alike."""
+    window = Window.at([0, 0, 0, 0], most)
+    sent = read = answered = 0
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("node.core.delivery.window.UNHEARD", unheard)
+        for step in steps:
+            if step == "send" and sent < len(ids) and window.room:
+                sent += 1
+                window.sending([(sent, 1, ids[sent - 1])])
+                window.passed([sent] * 4)
+            elif step == "pong":
+                window.pong(window.serial)
+                answered = max(answered, window.acknowledged(1))
+            elif step == "read" and read < sent:
+                read += 1
+                window.confirm(ids[read - 1])
+            assert window.acknowledged(1) <= max(read, answered)
