@@ -367,15 +367,18 @@ def in_two(
 
 
 def told(notices: Iterable[LogRow]) -> Iterator[str]:
-    """Everybody whose value lost by rule is told. Copies of one operation, under two writers, are no loss of it, and
-    of a line a field that lost by itself is told by itself."""
+    """Everybody whose value lost by rule is told. Copies of one operation, under two writers, are no loss of it.
+
+    A field of a line that somebody changed is decided by itself, and told of by itself, whatever became of the line:
+    whoever is told that it lost needs not be told again, and of whoever prevailed in it nothing was lost.
+    """
     found = [(notice.targets, orjson.loads(notice.message).get("conflict")) for notice in notices]
     settled = [(to, one) for to, one in found if one is not None and one["state"] == "settled"]
-    lost = {
+    decided = {
         (side["terminal_id"], side["operation_id"], tuple(one["path"]))
         for to, one in settled
         for side in one["candidates"]
-        if side["terminal_id"] in to
+        if side["terminal_id"] in to or _without_version(side["data"]) == _without_version(one["local_data"])
     }
     for to, conflict in settled:
         path, shown = tuple(conflict["path"]), _without_version(conflict["local_data"])
@@ -386,7 +389,7 @@ def told(notices: Iterable[LogRow]) -> Iterator[str]:
         for operation, said in sides:
             if operation in prevailing or operation[0] in to:
                 continue
-            if not all((*operation, (*path, name)) in lost for name in _apart(path, said, shown)):
+            if not all((*operation, (*path, name)) in decided for name in _apart(path, said, shown)):
                 yield f"{operation[0]} is not told that it lost {conflict['id']}"
 
 

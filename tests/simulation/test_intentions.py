@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from node.simulation.intentions import CountEvent, Edit, Ledger, Meant, Restored
-from node.simulation.operation_rules import brought_back, disputed, in_two
+from node.simulation.operation_rules import brought_back, disputed, in_two, told
 from storage.records import EntityRow, LogRow
 from strategies.kinds.kind import ABSENT
 
@@ -200,6 +200,37 @@ def test_who_takes_a_line_off_and_much_later_puts_it_elsewhere_moved_it_not() ->
     assert not [*ledger.moved([*ledger.meant])]
     ledger.meant["t/op-2"] = Meant(adds=("two", "i"))
     assert [*ledger.moved([*ledger.meant])]
+
+
+def settled(to: str, path: tuple[str, ...], **sides: dict[str, Any]) -> LogRow:
+    """A conflict of records of one line, the shown one first, by their authors. to: who is told of it."""
+    candidates = [
+        {"terminal_id": terminal, "operation_id": "op-1", "data": {"items": [{"id": "i", **said}], "version": number}}
+        for number, (terminal, said) in enumerate(sides.items(), 1)
+    ]
+    conflict = {"id": "c", "state": "settled", "path": path, "candidates": candidates}
+    message = orjson.dumps({"conflict": {**conflict, "local_data": candidates[0]["data"]}})
+    return LogRow(1, "notice", 0, "orders", "one", "c", targets=tuple(to), message=message)
+
+
+LINE, STATUS = ("items", "i"), ("items", "i", "status")
+DONE, SENT = {"status": "preparing"}, {"status": "sent"}
+
+
+def test_whose_value_is_not_shown_is_told() -> None:
+    assert [*told([settled("", STATUS, t=DONE, u=SENT)])]
+    assert not [*told([settled("u", STATUS, t=DONE, u=SENT)])]
+    assert not [*told([settled("", STATUS, t=SENT, u=SENT)])]
+
+
+def test_a_field_of_a_line_is_decided_by_itself_and_so_told() -> None:
+    """Of the line as a whole t's is shown, and u has changed the status."""
+    line = settled("", LINE, t={"quantity": 2, **SENT}, u={"quantity": 2, **DONE})
+    assert [*told([line])]
+    assert not [*told([line, settled("u", STATUS, t=SENT, u=DONE)])]
+    assert not [*told([line, settled("t", STATUS, u=DONE, t=SENT)])], "u lost nothing"
+    also_another_quantity = settled("", LINE, t={"quantity": 3, **SENT}, u={"quantity": 2, **DONE})
+    assert [*told([also_another_quantity, settled("t", STATUS, u=DONE, t=SENT)])]
 
 
 def brought(seen: frozenset[str], fields: dict[str, Any] | None, *others: str) -> list[str]:
