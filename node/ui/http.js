@@ -1,6 +1,6 @@
 // The node's HTTP endpoints.
 import { session } from "./session.js";
-import { changes, useState, useEffect, useCallback } from "./base.js";
+import { changes, useState, useEffect, useCallback, useRef } from "./base.js";
 
 // Tells that the node is there again: what found no answer is asked again.
 export const back = changes();
@@ -58,14 +58,20 @@ async function getAll(path, params, name) {
 // pages, of which all are asked for.
 export function useGet(path, params = {}, { every = 0, whole = "" } = {}) {
   const [answer, set] = useState({ data: null, error: null, of: null });
-  const of = path && JSON.stringify([path, params]);
+  const of = path && JSON.stringify([path, params]), count = useRef(0), shown = useRef(0);
   const again = useCallback(async () => {
     if (!of) return;
+    const mine = ++count.current;   // an answer that one asked for later has overtaken is of before
+    const put = (next) => {
+      if (mine < shown.current) return;
+      shown.current = mine;
+      set(next);
+    };
     try {
       const data = await (whole ? getAll(path, params, whole) : get(path, params));
-      set({ data, error: null, of });
+      put({ data, error: null, of });
     } catch (error) {
-      set((last) => ({ data: last.of === of ? last.data : null, error, of }));
+      put((last) => ({ data: last.of === of ? last.data : null, error, of }));
     }
   }, [of]);
   useEffect(() => {

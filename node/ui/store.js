@@ -76,12 +76,22 @@ async function loadOne(entityType, entityId) {
   await readOne(entityType, entityId);
 }
 async function readOne(entityType, entityId) {
-  const key = `${entityType} ${entityId}`, answer = await get(`/api/v1/entities/${encodeURIComponent(entityType)}`, { entity_id: entityId }).catch(() => null);
-  if (answer) set({ single: new Map(state.single).set(key, answer.deleted ? null : answer) });
-  else if (!state.single.get(key)) state.single.delete(key);
+  const key = `${entityType} ${entityId}`, mine = { key, changed: [] };
+  reading.add(mine);
+  const answer = await get(`/api/v1/entities/${encodeURIComponent(entityType)}`, { entity_id: entityId }).catch(() => null);
+  reading.delete(mine);
+  if (!answer) {
+    if (!state.single.get(key)) state.single.delete(key);
+    return;
+  }
+  const read = new Map(answer.deleted ? [] : [[entityId, answer]]);
+  for (const one of mine.changed) put(read, one);
+  set({ single: new Map(state.single).set(key, read.get(entityId) ?? null) });
 }
 
-const arriving = bare(); // what changed of a type while it is being read: it is laid over what was read
+// What changed while it was being read is laid over what was read, of each single one and of types: messages may overtake an answer.
+const reading = new Set();
+const arriving = bare();
 export async function refresh(entityType) {
   if (arriving[entityType]) return;
   state.entities[entityType] ??= null;
@@ -115,6 +125,7 @@ export const waiting = (links) => (links ? [...links.links, ...links.away].reduc
 function shown(one) {
   const { type, id } = one, key = `${type} ${id}`;
   arriving[type]?.push(one);
+  for (const other of reading) if (other.key === key) other.changed.push(one);
   if (state.single.has(key)) {
     const map = new Map(state.single.get(key) ? [[id, state.single.get(key)]] : []);
     put(map, one);

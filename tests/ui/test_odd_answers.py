@@ -15,7 +15,7 @@ from tests.ui.test_views import VIEWS, open_conflict, shown
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from playwright.sync_api import Page, WebSocketRoute
+    from playwright.sync_api import APIResponse, Page, Route, WebSocketRoute
 
     from tests.processes import NodeProcess
     from tests.ui.browser import Pages
@@ -164,3 +164,55 @@ def test_a_decision_half_typed_stays_while_the_tablet_is_away_and_somebody_else_
     expect(page.locator("#other-title")).to_contain_text("Tiago decidiu primeiro")
     expect(page.locator("#view")).to_contain_text("325,5")
     expect(page.locator("#send")).to_have_count(0)
+
+
+class Overtaken:
+    """The first answer to a question: the node has said it, and it comes when everything else has come."""
+
+    def __init__(self, page: Page, path: str) -> None:
+        self._held: list[tuple[Route, APIResponse]] = []
+        page.route(path, lambda route: self._held.append((route, route.fetch())), times=1)
+
+    def is_said(self, page: Page) -> None:
+        while not self._held:
+            page.wait_for_event("response")
+
+    def come(self) -> None:
+        ((route, answer),) = self._held
+        with route.request.frame.page.expect_event("requestfinished", lambda request: request == route.request):
+            route.fulfill(response=answer)
+
+
+def test_a_message_that_overtakes_an_answer_stays(pages: Pages, node: NodeProcess) -> None:
+    before = {"name": "Nina", "phone": "(11) 90000-0001"}
+    changes = ({"phone": "(11) 90000-0002"}, {"phone": "(11) 90000-0003"})
+    conflict(node, "customers", "nina", before=before, first=changes[0], second=changes[1])
+    page = pages(node, "#/terminais")
+    expect(page.locator(".overall .pill")).to_be_visible()
+    late = Overtaken(page, "**/api/v1/entities/customers?*entity_id=nina*")
+    page.evaluate("location.hash = '#/conflitos'")
+    late.is_said(page)
+    with Terminal(node, "caixa-1", "Ana") as ana:
+        ana.write("customers", "nina", {"name": "Nina Prado"})
+        case = page.locator(".case-title").filter(has_text="Nina Prado")
+        case.wait_for()
+        late.come()
+        page.evaluate("location.hash = '#/terminais'")
+        page.evaluate("location.hash = '#/conflitos'")
+        case.wait_for()
+
+
+def test_of_two_answers_to_one_question_the_later_question_counts(
+    pages: Pages, nodes: Callable[..., NodeProcess]
+) -> None:
+    node = nodes("copias")
+    page = pages(node, "#/terminais")
+    expect(page.locator(".overall .pill")).to_be_visible()
+    late = Overtaken(page, "**/api/v1/backups*")
+    page.evaluate("location.hash = '#/no'")
+    page.get_by_role("button", name="Fazer backup agora").click()
+    copies = page.locator(".table-files").filter(has_text="comanda")
+    copies.wait_for()
+    late.come()
+    page.evaluate("() => new Promise((drawn) => requestAnimationFrame(() => setTimeout(drawn)))")
+    expect(copies).to_be_visible()
