@@ -285,8 +285,10 @@ class Checks:
         self._signed()
         written = {machine.node_id: machine.logged("operation") for machine in machines}
         logs = [_log(machine, written[machine.node_id]) for machine in machines]
-        if any(machine.archived for machine in machines):
-            logs = [log | _without_rows(machine, logs) for machine, log in zip(machines, logs, strict=True)]
+        archived = {row.link_key: row for m in machines for row in m.archived_once if row.kind == "operation"}
+        if archived:
+            ever = [*logs, set(_facts(archived.values()))]
+            logs = [log | _without_rows(machine, ever) for machine, log in zip(machines, logs, strict=True)]
         shown = [_shown(machine) for machine in machines]
         views = {m.node_id: {entity_type: _view(m, entity_type) for entity_type in VIEWED} for m in machines}
         refused = {r.name for m in machines for r in m.logged("refused")}
@@ -319,7 +321,6 @@ class Checks:
         # A node may have got what another one has archived with an entity, and has no row of it.
         by_key = {row.link_key: row for m in machines for row in written[m.node_id]}
         everywhere = list(by_key.values())
-        archived = {row.link_key: row for m in machines for row in m.archived_once if row.kind == "operation"}
         only_archived = [archived[key] for key in archived.keys() - by_key.keys()]
         entities = _entities(machines[0])
         by_name = {terminal.name: terminal for terminal in terminals}
@@ -490,8 +491,8 @@ def _log(machine: Machine, rows: Iterable[LogRow]) -> set[tuple[Any, ...]]:
 
 
 def _without_rows(machine: Machine, logs: Sequence[set[tuple[Any, ...]]]) -> set[tuple[Any, ...]]:
-    """Operations that others have rows of, and that came to this node with the state of their entities, as others had
-    archived them."""
+    """Operations that came to this node with the state of their entities, as others had archived them. Others have
+    rows of them, or had: whoever archived one, and was set back since, has it with the state too."""
     digests = machine.core.replica.held.digests
     return {fact for log in logs for fact in log if digests.holds(orjson.loads(fact[-1])["entity_type"], fact[1])}
 
