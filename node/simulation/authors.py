@@ -117,9 +117,15 @@ class Authors:
 
     def flickers(self, terminal: Terminal, key: tuple[str, str], name: str) -> bool:
         """Whether what this terminal just wrote is not on its screen, for what was on its way to it meanwhile, or is
-        there once more, as it is tried again: nobody reads and writes that fast."""
-        own = [(o, data) for o in terminal.unanswered.values() if (data := _written_to(o, key)) is not None]
-        if any(own_name(o) in self.refused for o, _ in own):
+        there once more, as it is tried again: nobody reads and writes that fast. An earlier write of its own may have
+        come back, and the one after it, which was answered, comes in a moment."""
+        lately = terminal.unanswered.keys() | terminal.coming()
+        own = [
+            (o, data)
+            for author, o in self.sent.values()
+            if author is terminal and o["id"] in lately and (data := _written_to(o, key)) is not None
+        ]
+        if any(own_name(o) in self.refused for o, _ in own if o["id"] in terminal.unanswered):
             return True
         written = [data[name] for _, data in own if name in data]
         return bool(written) and written[-1] != terminal.screen.get(key, {}).get(name)

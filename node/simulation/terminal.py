@@ -475,6 +475,11 @@ class Terminal:
 
     # ------------------------------------------------------------------ looking
 
+    def coming(self) -> set[str]:
+        """Ids of the operations whose rows are on their way to its program."""
+        pending = () if self.session is None else self.session.delivery.window.pending
+        return {*(entry[2] for entry in pending), *(name.partition("/")[2] for name in self.unread)}
+
     @property
     def at_rest(self) -> bool:
         """Whether the screen is not just being shown the past."""
