@@ -47,7 +47,7 @@ class Locks:
             lock.state = "abandoned"
             return
         if connected:
-            self._give_back(lock, ready)
+            self._give_back(lock.id, ready)
         self._end(lock, "released", ready)
 
     # ------------------------------------------------------------------ the connection
@@ -85,10 +85,14 @@ class Locks:
 
     def acquired(self, message: Message, now: float, ready: Ready) -> None:
         lock = self.named(message)
-        if lock is None or lock.asked_at is None:
+        if lock is None:  # it was asked for twice, and the first answer was a refusal: nobody here holds it
+            if message.get("lock_id"):
+                self._give_back(message["lock_id"], ready)
+            return
+        if lock.asked_at is None:
             return
         if lock.state == "abandoned":
-            self._give_back(lock, ready)
+            self._give_back(lock.id, ready)
             self._end(lock, "released", ready)
             return
         # It runs from when the node granted it, which was after it was asked.
@@ -120,8 +124,8 @@ class Locks:
         else:  # a release that came too late
             self._end(lock, "released", ready)
 
-    def _give_back(self, lock: Lock, ready: Ready) -> None:
-        ready.send.append({"type": "release_lock", "lock_id": lock.id, "terminal_id": self._terminal_id})
+    def _give_back(self, lock_id: str, ready: Ready) -> None:
+        ready.send.append({"type": "release_lock", "lock_id": lock_id, "terminal_id": self._terminal_id})
 
     def _end(self, lock: Lock, state: str, ready: Ready, error: str | None = None, code: int | None = None) -> None:
         del self._locks[lock.id]

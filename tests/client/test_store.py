@@ -73,7 +73,8 @@ def test_a_script_writes_waits_and_locks(node: NodeProcess, tmp_path: Path) -> N
             assert script.holds(lock)
             with pytest.raises(LockRefused, match="script-1"), other.lock("orders", "mesa-1"):
                 pass
-        script.answer(script.update("orders", "mesa-1", {"note": "after the lock"}), timeout_s=PATIENCE_S)
+        note = script.update("orders", "mesa-1", {"note": "after the lock"})
+        assert script.answer(note, timeout_s=PATIENCE_S).state is State.CONFIRMED
         with other.lock("orders", "mesa-1"):
             pass
         assert script.entity("orders", "mesa-1") == {"status": "pending", "note": "after the lock"}

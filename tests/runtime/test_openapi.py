@@ -36,7 +36,15 @@ def test_every_endpoint_is_described_with_the_right_it_needs() -> None:
 def test_every_query_parameter_that_the_node_reads_is_described_and_no_other() -> None:
     folder = ROOT / "node" / "runtime" / "api"
     read = {name for path in folder.glob("*.py") for name in READ.findall(path.read_text(encoding="utf-8"))}
-    by_loop = {"entity_type", "entity_id", "terminal_id", "since", "until", *VERBS}  # names that a loop goes over
+    by_loop = {
+        "entity_type",
+        "entity_id",
+        "terminal_id",
+        "user_id",
+        "since",
+        "until",
+        *VERBS,
+    }  # names that a loop goes over
     described = {name for of in DESCRIBED.values() for name in of.query}
     assert read - described == set()
     assert described <= read | by_loop
