@@ -142,6 +142,12 @@ SCENARIOS = {
     "winner-by-arrival": (
         f"{LINKS}/test_partition.py::test_of_one_order_field_the_later_write_is_shown_and_the_losing_author_is_told"
     ),
+    "one-of-two-deletions-is-none": (
+        f"{MERGING}/test_created_again.py::test_who_saw_one_of_two_deletions_saw_that_it_is_gone[products-True-None]"
+    ),
+    "unseen-deletion-over": (
+        f"{MERGING}/test_created_again.py::test_who_saw_one_of_two_deletions_saw_that_it_is_gone[customers-True-1]"
+    ),
     "deletion-saw-nothing": f"{MERGING}/test_created_again.py::test_nothing_of_before_is_left[0-0-None]",
     "version-not-bounded": (
         f"{KNOWLEDGE}/test_evidence.py::test_what_was_confirmed_is_narrowed_by_the_version"

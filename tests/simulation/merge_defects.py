@@ -252,6 +252,24 @@ MERGE = (
         ("strategies.strategy:unseen_by", "and record.name not in known", ""),
     ),
     defect(
+        "one-of-two-deletions-is-none",
+        "who saw one of two deletions is taken not to know that the entity is gone",
+        (
+            "node.core.entities.writes:seen_dead",
+            "    if not deletions:",
+            "    if len(deletions) < len(document.siblings(DELETED_AT)) or not deletions:",
+        ),
+    ),
+    defect(
+        "unseen-deletion-over",
+        "who creates an entity again also takes away a deletion that it had not seen",
+        (
+            "node.core.entities.writes:Planner._over",
+            "if record.path == DELETED_AT and record not in deletions:",
+            "if False:",
+        ),
+    ),
+    defect(
         "version-not-bounded",
         "whatever state a version names, its author had seen all that was sent to it",
         (

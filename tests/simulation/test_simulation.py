@@ -57,6 +57,7 @@ FOUND = {
     50124: "a copy of an operation was let go of while the other one waited for the disk, and both were counted",
     57163: "what a new link asked for went out before the next commit had signed it",
     57440: "a late confirmation of a row beyond those that are remembered counted for another terminal's row",
+    59315: "who had seen one of two deletions and created the entity again lost what it wrote",
     153: "what was sent a second time covered what had been written in between, for good",
 }
 """Seeds that failed once, and what was wrong in the product. What they draw may have changed since: each has a test

@@ -293,6 +293,22 @@ class FieldWriter:
         return Plan(removed, added, self.increment, names, counts, self.minds, self.kept, self.forgotten)
 
 
+def seen_dead(entity: Entity, seen: Seen) -> Sequence[FieldRecord]:
+    """The deletions that an author had seen, where the entity was dead as far as it had seen; else none.
+
+    What others wrote or deleted that it had not seen is another thing.
+    """
+    document, policy = entity.document, entity.policy
+    deletions = [record for record in document.siblings(DELETED_AT) if record.id in seen]
+    if not deletions:
+        return ()
+    contesting = [record for record in document.records() if record.id in seen]
+    for deletion in deletions:
+        contesting = unseen_by(deletion, contesting)
+    held = any(record.id in seen for record in guard.overruling(policy.kinds, document, deletions))
+    return () if held or policy.strategy.survives(deletions, contesting) else deletions
+
+
 class Planner:
     """Plans one operation of one author on one entity.
 
@@ -320,16 +336,16 @@ class Planner:
         """CREATE or UPDATE. Raises EntityNotFound for an UPDATE whose author had seen the entity deleted."""
         entity = self.entity
         fields = {name: value for name, value in data.items() if name not in RESERVED}
-        deletions = entity.document.fields.get(DELETED_AT, ())
+        deletions = seen_dead(entity, self._fields.seen_ids)
         self._fields.create = create
-        if deletions and all(map(self._fields.seen, deletions)) and self._dead(deletions, create=create):
-            if not create:
-                raise EntityNotFound(
-                    f"{entity.key[0]} {entity.key[1]} was deleted at {entity.view.deleted_at}",
-                    self._fields.place.removesuffix(".data") + ".entity_id",
-                )
+        if deletions and create:
             self._fields.afresh = True
             self._fields.remove(self._over(deletions, fields))
+        elif deletions and not entity.view.alive:
+            raise EntityNotFound(
+                f"{entity.key[0]} {entity.key[1]} was deleted at {entity.view.deleted_at}",
+                self._fields.place.removesuffix(".data") + ".entity_id",
+            )
         if entity.policy.strategy.whole_entity:
             self._fields.joined(WHOLE, {} if create else entity.view.fields, fields)
         else:
@@ -342,9 +358,12 @@ class Planner:
         """What an entity held that was deleted and is created again with `fields`: all but what nobody took back.
 
         What a deleter had seen is over, also where the author of the CREATE had not seen it itself.
+        deletions: those that it had seen. Another one is of what was there before, and stays beside the CREATE.
         """
         kinds, terminal_type = self.entity.policy.kinds, self._fields.terminal_type
         for record in self.entity.document.records():
+            if record.path == DELETED_AT and record not in deletions:
+                continue
             if not self._fields.seen(record) and all(unseen_by(deletion, (record,)) for deletion in deletions):
                 continue
             value = fields.get(record.path[0], ABSENT) if record.path else ABSENT
@@ -352,18 +371,6 @@ class Planner:
                 kinds, record, deletions, terminal_type, value
             ):
                 yield record
-
-    def _dead(self, deletions: Sequence[FieldRecord], *, create: bool) -> bool:
-        """Whether the entity is dead; for who creates it again, whether it is as far as its author has seen."""
-        if not self.entity.view.alive or not create:
-            return not self.entity.view.alive
-        contesting = list(filter(self._fields.seen, self.entity.document.records()))
-        for deletion in deletions:
-            contesting = unseen_by(deletion, contesting)
-        held = guard.overruling(self.entity.policy.kinds, self.entity.document, deletions)
-        return not any(map(self._fields.seen, held)) and not self.entity.policy.strategy.survives(
-            deletions, contesting
-        )
 
     def delete(self, data: Mapping[str, object], at: str) -> Plan:
         """DELETE: one record that names the live operations which its author had seen. Other fields are written too.

@@ -17,7 +17,7 @@ from crdt.records import name_of
 from node.core.entities.entity import Entity, Seen
 from node.core.entities.reach import Reach
 from node.core.entities.size import check_size
-from node.core.entities.writes import LAST, RESERVED, Authorship, Planner, Stamp
+from node.core.entities.writes import LAST, RESERVED, Authorship, Planner, Stamp, seen_dead
 from node.core.locks.lease import Held as LockHeld
 from node.core.log.messages import current_message
 from node.core.log.rows import open_row
@@ -39,7 +39,6 @@ from node.errors import (
 from node.wire.messages import Operation
 from storage.records import op_key
 from storage.understood import understood
-from strategies.paths import DELETED_AT
 from strategies.policy import EntityPolicy
 
 if TYPE_CHECKING:
@@ -380,11 +379,11 @@ def _known(replica: Replica, operation: Operation, author: Author, entity: Entit
     version, first_head = write.version, None if author.first_attempt is None else author.first_attempt.head
     reach = replica.knowledge.reach(author, entity, version)
     seen = entity.seen_by(author.terminal_id, reach, first_head)
-    if operation.kind == "CREATE" and version == NEW and entity.exists and not entity.view.alive:
+    if operation.kind == "CREATE" and version == NEW and entity.exists:
         # The number of whatever is new: it does not say that its author had not seen what it had confirmed.
         confirmed = replica.knowledge.reach(author, entity, None)
         everything = entity.seen_by(author.terminal_id, confirmed, first_head)
-        if all(record.id in everything for record in entity.document.siblings(DELETED_AT)):
+        if seen_dead(entity, everything):
             version, reach, seen = None, confirmed, everything
     return _Known(entity, version, reach, seen)
 
