@@ -42,7 +42,7 @@ settings.load_profile("comanda")
 
 
 def pytest_report_header() -> str:
-    return f"slice of the long walks: {VARIABLE}={os.environ[VARIABLE]}"
+    return f"slice of what takes long: {VARIABLE}={os.environ[VARIABLE]}"
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -1,8 +1,10 @@
-"""Long walks are made in slices: each run makes a part of them, the next day another one, and after some days all.
+"""What takes long is made in slices: each run makes a part of it, the next day another one, and after some days all.
 
 A walk repeats one thing in many combinations. `@pytest.mark.walk(3)` says that a run makes one in three of a test's,
-`part` the same of a loop. COMANDA_SLICE says which: a number, by default the day's, or `all`. A run prints it, and
-a failure prints the command that makes the same part again. A cell that is named on the command line is always made.
+`part` the same of a loop. Of other tests a run makes one in so many of each module, where their folder is one in
+which they start processes or browsers, or play evenings (FOLDERS); all of them where a module is named on the command
+line. COMANDA_SLICE says which: a number, by default the day's, or `all`. A run prints it, and a failure prints the
+command that makes the same part again. A cell that is named on the command line is always made.
 """
 
 from __future__ import annotations
@@ -23,6 +25,12 @@ T = TypeVar("T")
 VARIABLE = "COMANDA_SLICE"
 os.environ.setdefault(VARIABLE, str(datetime.now(UTC).toordinal()))
 # Set for the processes of this run, too: they collect the same tests, also after midnight.
+
+FOLDERS = {
+    **dict.fromkeys(("bench", "client", "e2e", "hubs", "platforms", "ui"), 3),
+    **dict.fromkeys(("cli", "conformance", "faults", "fuzz", "runtime", "scenarios", "wire"), 2),
+}
+"""Of the tests of each module in these folders a run makes one in so many."""
 
 
 def part(cells: Iterable[T], parts: int, walk: str = "") -> list[T]:
@@ -45,12 +53,24 @@ def made(items: Iterable[pytest.Item], named: Collection[str]) -> list[pytest.It
 
     named: what stands on the command line.
     """
-    walks: dict[str, list[pytest.Item]] = defaultdict(list)
+    walks: dict[tuple[str, int], list[pytest.Item]] = defaultdict(list)
     left = set()
+    whole = any(".py" in one for one in named)
     for item in items:
-        if item.get_closest_marker("walk") and not any(item.nodeid.endswith(one) for one in named if "[" in one):
-            walks[item.nodeid.partition("[")[0]].append(item)
-    for name, cells in walks.items():
-        (parts,) = cells[0].get_closest_marker("walk").args  # type: ignore[union-attr]
+        walk = _walk_of(item, whole=whole)
+        if walk is not None and not any(item.nodeid.endswith(one) for one in named if "::" in one):
+            walks[walk].append(item)
+    for (name, parts), cells in walks.items():
         left |= {*cells} - {*part(cells, parts, name)}
     return [item for item in items if item not in left]
+
+
+def _walk_of(item: pytest.Item, *, whole: bool) -> tuple[str, int] | None:
+    """Of which walk a test is a cell, and of how many parts; None where each run makes it. whole: modules are."""
+    test = item.nodeid.partition("[")[0]
+    marked = item.get_closest_marker("walk")
+    if marked is not None:
+        return test, marked.args[0]
+    module = test.partition("::")[0]
+    parts = max((FOLDERS.get(folder, 1) for folder in module.split("/")[:-1]), default=1)
+    return (module, parts) if parts > 1 and not whole else None

@@ -75,6 +75,21 @@ def test_a_run_makes_a_slice_of_each_walk_and_all_else(monkeypatch: pytest.Monke
     assert made(items, ["tests"]) == items
 
 
+def test_a_run_makes_a_part_of_each_module_where_tests_take_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    long = [Item(f"tests/ui/test_{module}.py::test_{n}") for module in "ab" for n in ("one", "two", "three[1]")]
+    walk, short = Item("tests/ui/test_a.py::test_walk[1]", 4), Item("tests/core/test_c.py::test_one")
+    items: list[Any] = [*long, walk, short]
+    days: list[list[Any]] = []
+    for day in "012":
+        monkeypatch.setenv(VARIABLE, day)
+        days.append(made(items, ["tests"]))
+        assert [sum(item in days[-1] for item in long[of : of + 3]) for of in (0, 3)] == [1, 1]
+        assert {walk, short} <= {*days[-1]}
+        assert made(items[:3], ["tests/ui/test_a.py"]) == items[:3], "who names a module has all of it"
+        assert {*long[:2]} <= {*made(items, [item.nodeid for item in long[:2]])}
+    assert set.union(*map(set, days)) == {*items}
+
+
 def test_a_failure_says_the_command_that_makes_it_again(tmp_path: Path) -> None:
     file = tmp_path / "test_one.py"
     file.write_text(WALK)
