@@ -12,8 +12,8 @@ from node.runtime import collector
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-AT_ONCE = 40_000
-"""Objects that a slow core looks at in less than a tenth of a second."""
+AT_ONCE = 7_000
+"""Objects that a slow core looks at in some 10 ms."""
 
 
 @pytest.fixture
