@@ -33,7 +33,7 @@ from node.wire.messages import (
     tell_replaced,
     tell_size,
 )
-from node.wire.numbers import LARGEST, SMALLEST, check_exact
+from node.wire.numbers import LARGEST, SMALLEST, check_exact, is_suspect
 from node.wire.subject import LONGEST_NAME, say_which
 from node.wire.tolerant import read_tolerantly
 from strategies.policy import PRIORITIES
@@ -322,27 +322,51 @@ def _bulk_items(data: dict[str, Any], limits: CodecLimits) -> tuple[BulkItem, ..
             f"a BULK_UPDATE has 1 to {limits.bulk_items} updates, not {len(items)}", "$.operation.data.updates"
         )
     found: dict[str, BulkItem] = {}
+    known: set[str] = set()
+    """Names of fields that were found well: mostly all items have the same ones."""
     for place, item in enumerate(items):
-        where = f"$.operation.data.updates[{place}]"
-        if type(item) is not dict:
-            raise InvalidMessage(f"expected object, got {_json_type(item)}", where)
-        entity_id, fields = item.get("entity_id"), item.get("data")
-        if type(entity_id) is not str:
-            raise InvalidMessage(f"expected string, got {_json_type(entity_id)}", f"{where}.entity_id")
-        if type(fields) is not dict:
-            raise InvalidMessage(f"expected object, got {_json_type(fields)}", f"{where}.data")
-        _check_id(entity_id, f"{where}.entity_id")
-        _check_data(fields, f"{where}.data", limits)
-        _check_names(fields, f"{where}.data")
-        _check_version(fields.get("version"), f"{where}.data.version")
-        _check_deletion(fields, "BULK_UPDATE", f"{where}.data.deleted_at", limits)
+        if not _is_like_others(item, known, limits):
+            _check_item(item, f"$.operation.data.updates[{place}]", limits)
+            known.update(name for name in item["data"] if name != "deleted_at")
+        entity_id = item["entity_id"]
         if entity_id in found:
-            raise InvalidMessage(f"entity {entity_id} twice", f"{where}.entity_id")
-        found[entity_id] = BulkItem(entity_id, fields)
+            raise InvalidMessage(f"entity {entity_id} twice", f"$.operation.data.updates[{place}].entity_id")
+        found[entity_id] = BulkItem(entity_id, item["data"])
     if (count := sum(len(item.data) for item in found.values())) > limits.bulk_fields:
         said = f"the updates have {count} fields, at most {limits.bulk_fields} in one message"
         raise InvalidMessage(said, "$.operation.data.updates")
     return tuple(found.values())
+
+
+def _is_like_others(item: Any, known: set[str], limits: CodecLimits) -> bool:
+    """Whether an update of a BULK_UPDATE is well, and has no other fields than those before it."""
+    if type(item) is not dict:
+        return False
+    entity_id, fields = item.get("entity_id"), item.get("data")
+    if type(entity_id) is not str or type(fields) is not dict or not fields.keys() <= known:
+        return False
+    version = fields.get("version", 0)
+    return (
+        len(fields) <= limits.fields
+        and ID.match(entity_id) is not None
+        and (version is None or (type(version) is int and 0 <= version <= LARGEST))
+    )
+
+
+def _check_item(item: Any, where: str, limits: CodecLimits) -> None:
+    """One update of a BULK_UPDATE."""
+    if type(item) is not dict:
+        raise InvalidMessage(f"expected object, got {_json_type(item)}", where)
+    entity_id, fields = item.get("entity_id"), item.get("data")
+    if type(entity_id) is not str:
+        raise InvalidMessage(f"expected string, got {_json_type(entity_id)}", f"{where}.entity_id")
+    if type(fields) is not dict:
+        raise InvalidMessage(f"expected object, got {_json_type(fields)}", f"{where}.data")
+    _check_id(entity_id, f"{where}.entity_id")
+    _check_data(fields, f"{where}.data", limits)
+    _check_names(fields, f"{where}.data")
+    _check_version(fields.get("version"), f"{where}.data.version")
+    _check_deletion(fields, "BULK_UPDATE", f"{where}.data.deleted_at", limits)
 
 
 def _checked_other(message: Message, text: str | bytes, limits: CodecLimits) -> Message:
@@ -444,9 +468,9 @@ def _check_values(value: dict[str, Any], member: str, text: str | bytes, limits:
     """Of one member of the message: nesting (the message itself is the first level), and numbers that survive.
 
     orjson reads every integer of 64 bits exactly, so only a float, or an integer of 2^63 and more, sends us back to
-    the text.
+    the text. A long one is looked through before: it may have many values, and hardly ever such a number.
     """
-    exact = True
+    exact, looked = True, len(text) > SHORT and not is_suspect(text)
     level: list[Any] = [value]
     for _ in range(limits.depth - 1):
         below: list[Any] = []
@@ -454,10 +478,15 @@ def _check_values(value: dict[str, Any], member: str, text: str | bytes, limits:
             children = node.values() if type(node) is dict else node
             kinds = set(map(type, children))
             if dict in kinds or list in kinds:
-                below += [child for child in children if type(child) is dict or type(child) is list]
-            if exact and float in kinds:
+                if len(kinds) == 1:
+                    below += children
+                else:
+                    below += [child for child in children if type(child) is dict or type(child) is list]
+            if looked or not exact:
+                continue
+            if float in kinds:
                 exact = False
-            elif exact and int in kinds:
+            elif int in kinds:
                 exact = all(SMALLEST <= child <= LARGEST for child in children if type(child) is int)
         if not below:
             break

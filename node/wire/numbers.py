@@ -47,7 +47,7 @@ def check_exact(text: str | bytes, member: str) -> None:
 
     text: valid JSON, an object whose `member` is an object nested no deeper than the limit.
     """
-    if not _suspect(text.encode() if isinstance(text, str) else text):
+    if not is_suspect(text):
         return
     try:
         message = json.loads(text, parse_int=_integer, parse_float=_decimal)
@@ -83,7 +83,10 @@ def _deeper_than(value: Any, most: int) -> bool:
     return True
 
 
-def _suspect(text: bytes) -> bool:
+def is_suspect(text: str | bytes) -> bool:
+    """Whether a text may have a number that would not survive."""
+    if isinstance(text, str):
+        text = text.encode(errors="surrogatepass")
     shape = text.translate(_SHAPE)
     alarmed = _DIGITS in shape or _EXPONENT in shape or _NEGATIVE_EXPONENT in shape
     return alarmed and _LONG_NUMBER.search(text) is not None

@@ -135,6 +135,36 @@ def test_a_terminal_does_not_say_what_nodes_tell_of_an_operation(mark: str) -> N
     assert (error.code, error.where) == (4006, f"$.operation.{mark}")
 
 
+@pytest.mark.parametrize(
+    "item",
+    [
+        7,
+        {"data": {"a": 1}},
+        {"entity_id": 7, "data": {"a": 1}},
+        {"entity_id": "p 2", "data": {"a": 1}},
+        {"entity_id": "p-2", "data": [1]},
+        {"entity_id": "p-2", "data": {"@a": 1}},
+        {"entity_id": "p-2", "data": {"": 1}},
+        {"entity_id": "p-2", "data": {"a": 1, "version": -1}},
+        {"entity_id": "p-2", "data": {"a": 1, "version": True}},
+        {"entity_id": "p-2", "data": {"a": 1, "deleted_at": "2026-01-15T10:00:00Z"}},
+        {"entity_id": "p-2", "data": {f"{n}": n for n in range(1_001)}},
+    ],
+)
+def test_a_wrong_update_is_refused_alike_behind_others_that_have_its_fields(item: Any) -> None:
+    fields: dict[str, Any] = {"a": 1, "version": 2, **{f"{n}": n for n in range(900)}}
+    others = [{"entity_id": f"q-{number}", "data": fields} for number in range(2)]
+    others.append({"entity_id": "q-3", "data": {f"{n}": n for n in range(100, 1_001)}})
+    found = []
+    for place in (0, 3):
+        updates = [*others[:place], item, *others[place:]]
+        error = refused_operation(operation="BULK_UPDATE", entity_id=ABSENT, data={"updates": updates})
+        assert error.where is not None
+        assert f"updates[{place}]" in error.where
+        found.append((error.reason, error.where.replace(f"[{place}]", "")))
+    assert found[0] == found[1]
+
+
 def test_several_wrong_fields_are_counted() -> None:
     assert refused_operation(version="2", user_id=7, priority=1).reason == "expected integer, got string (and 2 more)"
 
