@@ -3,7 +3,7 @@
     python -m bench.hotpath            all of it, about two minutes
     python -m bench.hotpath --quick    a tenth of it
     python -m bench.hotpath --part lines    what an order of ten lines costs the node, half a minute
-    python -m bench.hotpath --part large    the same of one large operation, and its longest turn
+    python -m bench.hotpath --part large    the same of one large operation, its longest turn, and how others wait
 
 Every operation is fsynced (synchronous FULL) before it is confirmed or delivered. Server and load share the machine.
 """
@@ -15,13 +15,14 @@ import subprocess
 import sys
 
 import click
+from attrs import asdict
 from rich import box
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
 from bench.rig.large import CASES as LARGE
-from bench.rig.large import cost_ms
+from bench.rig.large import cost as cost_of_large
 from bench.rig.lines import CASES as LINES
 from bench.rig.lines import CHANGED, cost
 from bench.rig.machine import describe
@@ -85,13 +86,13 @@ def _shown(points: object) -> str:
 
 def _large(console: Console, *, share: int, as_json: bool) -> None:
     table = Table(title=f"One large operation\n{describe()}", box=box.MARKDOWN)
-    for name in ("what is written", "node CPU ms an operation", "its longest turn, ms"):
+    for name in ("what is written", "node CPU ms an operation", "its longest turn, ms", "others wait, CPU ms"):
         table.add_column(name, justify="right")
     for name in track(LARGE, console=Console(stderr=True), transient=True):
-        found, longest = cost_ms(name, max(30 // share, 1 if share > 10 else 5))
+        found = cost_of_large(name, max(30 // share, 1 if share > 10 else 5))
         if as_json:
-            print(json.dumps({"write": name, "cpu_ms": found, "longest_turn_ms": longest}))
-        table.add_row(name, f"{found:,.0f}", f"{longest:,.1f}")
+            print(json.dumps({"write": name, **asdict(found)}))
+        table.add_row(name, f"{found.operation_ms:,.0f}", f"{found.turn_ms:,.1f}", f"{found.others_ms:,.0f}")
     console.print(table)
 
 

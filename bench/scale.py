@@ -87,7 +87,7 @@ class Stand:
             hub.start()
             self._tell("start, CPU s", hub.cpu_s())
             self._tell("memory after it, MB", hub.memory_mb()[0])
-            watch = Watch(hub, self.store)
+            watch = Watch(hub, self.store.orders)
             alone = watch.calibrate(self.seconds)
             self._tell("lone operation, CPU s", alone.cpu_s, alone.felt.said())
             for name, (act, at_least) in self._acts(hub).items():

@@ -16,7 +16,6 @@ from bench.rig.load import percentiles
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from bench.rig.growth import GrownStore
     from bench.rig.node_process import NodeProcess
 
 BYSTANDER = TERMINAL
@@ -51,11 +50,13 @@ class Cost:
 
 
 class Watch:
-    """A running node and the bystander beside it. operation_s, idle: CPU seconds of one operation of the bystander,
-    and of the node in a second without any."""
+    """A running node and the bystander beside it, which writes `rate` operations a second to some of the orders.
 
-    def __init__(self, node: NodeProcess, store: GrownStore) -> None:
-        self.node, self.orders = node, store.orders
+    operation_s, idle: CPU seconds of one operation of the bystander, and of the node in a second without any.
+    """
+
+    def __init__(self, node: NodeProcess, orders: int, rate: float = RATE) -> None:
+        self.node, self.orders, self.rate = node, orders, rate
         self.operation_s = self.idle = 0.0
         self._first = 0
 
@@ -71,7 +72,7 @@ class Watch:
     def cost(self, act: Callable[[], object], at_least_s: float = 0.0) -> Cost:
         """Do it, again and again for so long, beside the bystander."""
         command = [sys.executable, "-m", "bench.rig.bystander", "--url", self.node.url, "--pid", str(self.node.pid)]
-        command += ["--rate", str(RATE), "--orders", str(self.orders), "--first", str(self._first)]
+        command += ["--rate", str(self.rate), "--orders", str(self.orders), "--first", str(self._first)]
         bystander = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert bystander.stdout is not None
         try:
