@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -18,3 +18,13 @@ def at_once(steps: Generator[int, None, T]) -> T:
         except StopIteration as end:
             found: T = end.value
             return found
+
+
+def let_go(*made: list[Any]) -> Generator[int, None, None]:
+    """Empty lists of what was made of many entities: dropped with the function that made it, all of it goes at once,
+    and that takes a turn of its own."""
+    while any(made):
+        for each in made:
+            if each:
+                each.pop()
+        yield 1

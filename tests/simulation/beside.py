@@ -60,7 +60,9 @@ SCENARIOS = {
     "name-taken-while-it-was-read": (
         f"{NAMES}::test_what_was_reading_from_the_disk_when_a_large_operation_of_its_name_began_waits_for_it"
     ),
-    "name-never-let-go": f"{NAMES}::test_a_name_that_was_held_is_let_go_however_it_ends[done]",
+    "refusal-of-another-row": f"{IN_TURNS}::test_one_entity_that_was_deleted_refuses_all_of_it",
+    "read-before-taken": f"{IN_TURNS}::test_what_a_link_brings_is_its_own_while_it_is_read",
+    "name-never-let-go": f"{NAMES}::test_a_name_that_was_held_is_let_go_however_it_ends[done-False]",
     "end-wakes-nobody": (
         f"{NAMES}::test_the_end_of_a_large_operation_wakes_the_writer_though_its_connection_is_closed"
     ),

@@ -77,7 +77,7 @@ MERGE = (
         "remote-repeat-logged",
         "an operation that comes again over a link gets a second row",
         (
-            "node.core.operations.remote:_accept",
+            "node.core.operations.remote:accept_in_steps",
             "if _is_here(replica, remote):",
             "if False:",
         ),

@@ -105,9 +105,9 @@ COMMIT = (
         "refusal-not-kept",
         "a refused write is not in the log, though its author was told that it is kept",
         (
-            "node.core.operations.refusals:refuse",
-            "    log.append(row)\n",
-            "    log.group.replies += [(author.recipient, message) for message in messages]\n",
+            "node.core.operations.refusals:refuse_in_steps",
+            "        log.append(row)\n",
+            "        log.group.replies += [(author.recipient, message) for message in messages]\n",
         ),
     ),
     defect(

@@ -120,6 +120,24 @@ TURNS = (
         ("node.core.operations.needs:fetch", "elif lost or unread or under_way:", "elif lost or unread:"),
     ),
     defect(
+        "refusal-of-another-row",
+        "the current values that go with a large refusal are named after a row that somebody else has",
+        (
+            "node.core.operations.refusals:refuse_in_steps",
+            "seq = log.open_row if pauses else log.head + 1",
+            "seq = log.head + 1",
+        ),
+    ),
+    defect(
+        "read-before-taken",
+        "what a large operation of a link writes is let go while the operation is read",
+        (
+            "node.core.operations.parked:receive_in_steps",
+            "entities_of([message]) if pauses else ()",
+            "()",
+        ),
+    ),
+    defect(
         "name-never-let-go",
         "what comes under the name of a large operation that has ended waits for ever",
         (

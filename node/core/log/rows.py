@@ -10,7 +10,7 @@ act          what an administrator did
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from crdt import hlc
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from strategies.policy import EntityPolicy
 
 ACT = "act"
+
+OF_A_PART = 48
+"""Registers of a large operation in one step (node/core/steps.py), while a part of its row is written."""
 
 NO_CHANGES: Mapping[str, Mapping[str, object]] = {"before": {}, "after": {}}
 
@@ -130,22 +133,28 @@ def accepted_row(
     policy: EntityPolicy,
     operation: Operation,
     done: Sequence[tuple[Entity, Difference, Edit, Mapping[str, Decimal]]],
-    entries: Sequence[list[object]] | None,
     told: Told,
     now_ms: int,
     node_id: str,
-) -> LogRow:
+    *,
+    pauses: bool,
+) -> Generator[int, None, LogRow]:
     """The row of an operation that this node accepted. done: each entity with its difference, edit and counts.
 
-    entries: `update_entry` of each, if that was made already.
+    pauses: others have their turns meanwhile (node/core/steps.py).
     """
-    bulk = operation.kind == "BULK_UPDATE"
+    bulk, part = operation.kind == "BULK_UPDATE", operation.registers // OF_A_PART if pauses else 0
     entities = [entity for entity, *_ in done]
     changes = [change for _, change, *_ in done]
-    if entries is None:
-        entries = [update_entry(entity.key, edit, counts) for entity, _, edit, counts in done]
+    entries = []
+    for entity, _, edit, counts in done:
+        entries.append(update_entry(entity.key, edit, counts))
+        if pauses:
+            yield 1
     version = max(entity.document.version for entity in entities)
     audit = changes_of(entities, changes, bulk=bulk)
+    if pauses:
+        yield part
     audit.update(told.counted)
     if told.minds:
         audit["acknowledged"], audit["minds"] = told.acknowledged, told.minds
@@ -155,6 +164,16 @@ def accepted_row(
         audit["kept"] = told.kept
     if any(counts for *_, counts in done):
         audit["counted"] = {e.key[1]: {n: total_of(a) for n, a in counts.items()} for e, _, _, counts in done}
+    told_to_audit = compact_json(audit)
+    if pauses:
+        yield part
+    user_id = operation.user_id or told.user_id
+    message = rendered(operation, told.terminal_id, user_id, entities, changes, version, now_ms, node_id)
+    if pauses:
+        yield 2 * part
+    updates, key = linked(name_of(told.terminal_id, operation.id), entries)
+    if pauses:
+        yield part
     return operation_row(
         policy,
         operation.id,
@@ -169,21 +188,12 @@ def accepted_row(
         status=told.status,
         lock_status=told.lock_status,
         echo=told.echo,
-        message=rendered(
-            operation,
-            told.terminal_id,
-            operation.user_id or told.user_id,
-            entities,
-            changes,
-            version,
-            now_ms,
-            node_id,
-        ),
-        changes=compact_json(audit),
-        updates=compact_json(entries),
+        message=message,
+        changes=told_to_audit,
+        updates=updates,
         origin=node_id,
         via="",
-        key=link_key(name_of(told.terminal_id, operation.id), entries),
+        key=key,
     )
 
 

@@ -24,8 +24,8 @@ from node.core.log.rows import open_row
 from node.core.operations import in_turns
 from node.core.operations.author import Author
 from node.core.operations.in_turns import OF_AN_ENTITY
-from node.core.operations.record import Planned, confirm_again, record, record_in_steps
-from node.core.operations.refusals import not_stored, refuse
+from node.core.operations.record import OF_A_LOOK, Planned, confirm_again, record, record_in_steps
+from node.core.operations.refusals import Objection, not_stored, refuse, refuse_in_steps
 from node.core.ports import History, Needs
 from node.errors import (
     ConflictResolutionFailed,
@@ -152,13 +152,14 @@ def accept(replica: Replica, subject: Subject, now: Instant) -> None:
         return
     entities = _entities(replica, operation)
     lock_status = _may_write(replica, operation, policy, author, entities, now)
-    if lock_status is None:
+    if isinstance(lock_status, Objection):
+        refuse(replica, operation, author, entities, now, lock_status)
         return
     stamp = stamped(replica, operation, author, now)
     try:
         plans, stamp = _plans(replica, operation, author, entities, stamp, now)
     except REFUSED as error:
-        _refuse(replica, operation, author, entities, error, now)
+        refuse(replica, operation, author, entities, now, _objection(error, entities))
         return
     record(replica, operation, author, plans, stamp, lock_status, now)
 
@@ -174,10 +175,12 @@ def accept_in_turns(replica: Replica, subject: Subject, clock: Callable[[], Inst
         repeated(replica, operation, author, subject.name)
         return False
     knowledge, histories = replica.knowledge, replica.knowledge.histories
-    entities, keys = _entities(replica, operation), [write.key for write in operation.writes]
+    keys = [write.key for write in operation.writes]
     replica.residents.take(keys)
     try:
-        yield len(keys)
+        yield 1 + len(keys) // OF_A_LOOK
+        entities = _entities(replica, operation)
+        yield 1 + len(keys) // OF_A_LOOK
         later, seen_upto = Stamp.later(author.terminal_id, operation.id), 0
         plans: list[Planned] = []
         wrong: WireError | None = None
@@ -193,19 +196,23 @@ def accept_in_turns(replica: Replica, subject: Subject, clock: Callable[[], Inst
             yield OF_AN_ENTITY + len(write.data) // 2
         now = clock()
         lock_status = _may_write(replica, operation, policy, author, entities, now)
-        if lock_status is None:
-            return False
-        stamp = stamped(replica, operation, author, now).after(seen_upto)
-        if isinstance(wrong, REFUSED):
-            _refuse(replica, operation, author, entities, wrong, now)
-            return False
-        if wrong is not None:
-            raise wrong
+        objection, stamp = None, later
+        if isinstance(lock_status, Objection):
+            objection, lock_status = lock_status, ""
+        else:
+            stamp = stamped(replica, operation, author, now).after(seen_upto)
+            if isinstance(wrong, REFUSED):
+                objection = _objection(wrong, entities)
+            elif wrong is not None:
+                raise wrong
         refusal = not_stored(operation, author)
         log.reserve(open_row(policy, operation.id, author.terminal_id))
         log.group.refusals.append(refusal)
         try:
-            yield from record_in_steps(replica, operation, author, plans, stamp, lock_status, now, pauses=True)
+            if objection is not None:
+                yield from refuse_in_steps(replica, operation, author, entities, now, objection, pauses=True)
+            else:
+                yield from record_in_steps(replica, operation, author, plans, stamp, lock_status, now, pauses=True)
         except Exception:
             log.group.refusals.remove(refusal)  # who caused a fault is refused, and not decided again
             raise
@@ -236,26 +243,23 @@ def _may_write(
     author: Author,
     entities: Sequence[Entity],
     now: Instant,
-) -> str | None:
-    """The audit's lock status, or None where a lock or a conflict that freezes had the write refused and kept."""
+) -> str | Objection:
+    """The audit's lock status, or the lock or the conflict that has the write refused and kept."""
     lock_status = locked(replica, entities, operation, author, now) if policy.requires_lock else "none"
-    if lock_status is not None and policy.strategy.freezes:
+    if isinstance(lock_status, str) and policy.strategy.freezes:
         found = next(((e, c) for e in entities if (c := e.view.frozen_by()) is not None), None)
         if found is not None:
             entity, blocked = found
             reason = f"{blocked.entity_type} {blocked.entity_id} has an open conflict {blocked.id}"
             details = {"conflict_id": blocked.id}
-            refuse(replica, operation, author, entities, now, reason, ConflictResolutionFailed.code, details, entity)
-            return None
+            return Objection(reason, ConflictResolutionFailed.code, details, entity)
     return lock_status
 
 
-def _refuse(
-    replica: Replica, operation: Operation, author: Author, entities: Sequence[Entity], error: WireError, now: Instant
-) -> None:
+def _objection(error: WireError, entities: Sequence[Entity]) -> Objection:
     details = {} if error.where is None else {"where": error.where}
     about = next((entity for entity in entities if entity.key[1] == error.entity_id), None)
-    refuse(replica, operation, author, entities, now, error.reason, error.code, details, about)
+    return Objection(error.reason, error.code, details, about)
 
 
 def repeated(
@@ -296,8 +300,8 @@ def _show_current(replica: Replica, operation: Operation, author: Author) -> Non
 
 def locked(
     replica: Replica, entities: Sequence[Entity], operation: Operation, author: Author, now: Instant
-) -> str | None:
-    """The audit's lock status of a type that needs locks, or None when the write was refused and kept."""
+) -> str | Objection:
+    """The audit's lock status of a type that needs locks, or what has the write refused and kept."""
     status = "unlocked"
     leases, shadows, claimed = replica.locks.leases, replica.locks.shadows, operation.lock_id
     for entity in entities:
@@ -308,8 +312,7 @@ def locked(
             verdict = replica.locks.check(entity.key, author.terminal_id, claimed, now)
         except LockTimeout as lost:  # the lock it relies on is another's since; what it wrote is kept
             details = {"lock_id": claimed, "where": lost.where}
-            refuse(replica, operation, author, entities, now, lost.reason, lost.code, details, entity)
-            return None
+            return Objection(lost.reason, lost.code, details, entity)
         if isinstance(verdict, LockHeld):
             lease = verdict.lease
             after = " after your lock expired" if verdict.taken_over else ""
@@ -319,8 +322,7 @@ def locked(
                 "reason": f"Already locked by {lease.terminal}{after}",
             }
             error = "Could not acquire entity lock"
-            refuse(replica, operation, author, entities, now, error, LockTimeout.code, details, entity)
-            return None
+            return Objection(error, LockTimeout.code, details, entity)
         status = verdict
     return status
 

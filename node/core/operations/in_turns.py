@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-TURN = 240
-"""Steps of one turn (node/core/steps.py)."""
+TURN = 160
+"""Steps of one turn (node/core/steps.py): it takes some 5 ms, with what is no step of its own."""
 
 LARGE = 120
 """Registers (`Operation.registers`) that an operation writes in one turn."""

@@ -20,13 +20,14 @@ from node.core.operations import in_turns, settled
 from node.core.operations.in_turns import Undone, is_large_message
 from node.core.operations.needs import fetch
 from node.core.operations.quarantine import BAD, DROPPED, FAULT, NO_BODY, WAITING, origin_of
+from node.core.operations.record import OF_A_LOOK
 from node.core.operations.remote import TAKEN, Outcome, accept_in_steps
 from node.core.ports import Needs, Unreadable
 from node.core.steps import at_once
 from node.errors import InvalidMessage, WireError
 from node.wire.codec import LONGEST_ID
 from node.wire.json_text import word
-from node.wire.links.operations import remote_operation
+from node.wire.links.operations import entities_of, remote_operation, remote_operation_in_steps
 from node.wire.outgoing import compact_json
 from storage.records import ParkedRow, link_key
 
@@ -56,10 +57,13 @@ def receive(replica: Replica, message: Mapping[str, object], via: str, now: Inst
 def receive_in_steps(
     replica: Replica, message: Mapping[str, object], via: str, now: Instant, *, pauses: bool = False
 ) -> Generator[int, None, Outcome]:
-    """The same. pauses: others have their turns meanwhile."""
-    key = None
+    """The same. pauses: others have their turns meanwhile; its entities are its own until it is done."""
+    key, keys = None, entities_of([message]) if pauses else ()
+    replica.residents.take(keys)
     try:
-        remote = remote_operation(message)
+        if pauses:
+            yield 1 + len(keys) // OF_A_LOOK
+        remote = (yield from remote_operation_in_steps(message)) if pauses else remote_operation(message)
         key = remote.link_key
         known = replica.faults.causes.get(key)
         if known is not None:
@@ -78,6 +82,8 @@ def receive_in_steps(
         if replica.faults.torn is None:
             park(replica, message, via, BAD, told, now)
         return Outcome(left=True)
+    finally:
+        replica.residents.give_back(keys)
     if reason is not None:
         return Outcome(waits=park(replica, message, via, WAITING, reason, now), left=True)
     if replica.quarantine.empty:
@@ -333,12 +339,13 @@ def _large(row: ParkedRow) -> bool:
 def needs_of(row: ParkedRow) -> tuple[list[Key], list[str]]:
     """The entities a parked operation touches and the operations it is about, as far as it can be read."""
     try:
-        remote = remote_operation(orjson.loads(row.body))
+        message = orjson.loads(row.body)
+        if not is_large_message(message):  # a large one is read in turns
+            remote_operation(message)
     except (WireError, ValueError):
         return [], [row.name]
-    repairs = remote.operation.raw.get("repairs")
-    keys = [(update.entity_type, update.entity_id) for update in remote.updates]
-    return keys, [row.name, repairs] if isinstance(repairs, str) else [row.name]
+    repairs = message["operation"].get("repairs")
+    return entities_of([message]), [row.name, repairs] if isinstance(repairs, str) else [row.name]
 
 
 def _accepted(row: ParkedRow) -> object:
@@ -361,8 +368,13 @@ def _retry_in_steps(
     if known is not None:
         _found_bad(replica, row, known)
         return False
+    keys = needs_of(row)[0] if pauses else ()
+    replica.residents.take(keys)
     try:
-        remote = remote_operation(orjson.loads(row.body))
+        message = orjson.loads(row.body)
+        if pauses:
+            yield 1 + len(keys) // OF_A_LOOK
+        remote = (yield from remote_operation_in_steps(message)) if pauses else remote_operation(message)
         if (yield from accept_in_steps(replica, remote, row.via, now, pauses=pauses)) is not None:
             return False
     except Exception as error:
@@ -372,6 +384,8 @@ def _retry_in_steps(
         if replica.faults.torn is None:
             _found_bad(replica, row, reason)
         return False
+    finally:
+        replica.residents.give_back(keys)
     _unpark(replica, row)
     return True
 

@@ -25,6 +25,7 @@ from node.core.operations.moved import look_for_two, moved_since, tell_overruled
 from node.core.operations.notices import tell, tell_in_steps, tell_kept
 from node.core.operations.overruled import Overruled, Twice, brought_back, not_removed, removed_twice
 from node.core.operations.refusals import not_stored
+from node.core.steps import let_go
 from node.core.terminal_clocks import TOLERANCE_MS
 from node.wire import outgoing
 from node.wire.outgoing import compact_json
@@ -45,6 +46,10 @@ if TYPE_CHECKING:
     from node.core.ports import Instant
     from node.wire.messages import ConflictResolution, Operation
     from storage.records import LogRow
+
+
+OF_A_LOOK = 4
+"""Entities in one step (node/core/steps.py), where something is looked up of each."""
 
 
 @define(eq=False)
@@ -71,7 +76,7 @@ def record(
     replica: Replica,
     operation: Operation,
     author: Author,
-    plans: Sequence[Planned],
+    plans: list[Planned],
     stamp: Stamp,
     lock_status: str,
     now: Instant,
@@ -89,7 +94,7 @@ def record_in_steps(
     replica: Replica,
     operation: Operation,
     author: Author,
-    plans: Sequence[Planned],
+    plans: list[Planned],
     stamp: Stamp,
     lock_status: str,
     now: Instant,
@@ -99,8 +104,8 @@ def record_in_steps(
 ) -> Generator[int, None, None]:
     """The same, of entities that nobody else sees until it is done.
 
-    pauses: whether others have their turns meanwhile. Then the row has its number already, and each entity is encoded
-    here.
+    pauses: whether others have their turns meanwhile. Then the row has its number already, each entity is encoded
+    here, and `plans` is emptied.
     """
     log, node_id = replica.log, replica.settings.node_id
     seq = log.open_row if pauses else log.head + 1
@@ -136,6 +141,8 @@ def record_in_steps(
     for p in plans:
         edited = yield from _edit(p, operation.kind, seq, author.terminal_id, news, stamp, pauses=pauses)
         done.append((p.entity, *edited))
+    if pauses:
+        yield 1 + len(plans) // OF_A_LOOK
     minds = {p.entity.key[1]: {n: stored(c) for n, c in p.plan.minds.items()} for p in plans if p.plan.minds}
     merged = any(planned.unseen for planned in plans) and resolution is None
     kept = {p.entity.key[1]: sorted({counted_at(name)[0] for name in p.plan.kept}) for p in plans if p.plan.kept}
@@ -169,11 +176,7 @@ def record_in_steps(
         assumed=words,
         kept=kept,
     )
-    entries = None
-    if pauses:
-        entries = [update_entry(entity.key, edit, counts) for entity, _, edit, counts in done]
-        yield len(entries)
-    row = accepted_row(policy, operation, done, entries, told, now.wall_ms, node_id)
+    row = yield from accepted_row(policy, operation, done, told, now.wall_ms, node_id, pauses=pauses)
     for planned in plans:
         knowledge.claimed(author, planned.entity, planned.version, planned.reach)
     touches = [
@@ -205,6 +208,7 @@ def record_in_steps(
         if planned.plan.kept:
             tell_kept(replica, planned.entity, planned.plan.kept, operation, stamp)
     if pauses:
+        yield from let_go(touches, done, plans)
         log.close()
     else:
         log.group.refusals.append(not_stored(operation, author))

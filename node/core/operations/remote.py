@@ -22,15 +22,16 @@ from node.core.entities.change import ConflictNews, Difference, carry_out_in_ste
 from node.core.entities.entity import Entity, Touch
 from node.core.entities.writes import RESERVED
 from node.core.keyring import VERIFIED
-from node.core.log.rows import NO_CHANGES, changes_of, open_row, operation_row, rendered
+from node.core.log.rows import NO_CHANGES, OF_A_PART, changes_of, open_row, operation_row, rendered
 from node.core.operations.author import absent
 from node.core.operations.content import Unproved, check, check_authorship
 from node.core.operations.in_turns import OF_AN_ENTITY
 from node.core.operations.moved import look_for_two, tell_overruled
 from node.core.operations.notices import tell_in_steps
 from node.core.operations.overruled import Overruled, Twice, brought_back, deleted_by, not_removed, removed_twice
-from node.core.operations.record import write, write_in_steps
+from node.core.operations.record import OF_A_LOOK, write, write_in_steps
 from node.core.operations.two_writers import repair
+from node.core.steps import let_go
 from node.errors import InvalidMessage
 from node.wire.links.operations import RemoteOperation, RemoteUpdate
 from node.wire.messages import resolution_of
@@ -86,22 +87,9 @@ def accept_in_steps(
 ) -> Generator[int, None, str | None]:
     """Apply an operation, or return what it waits for.
 
-    pauses: others have their turns meanwhile (in_turns.py); its entities are its own until it is done.
+    pauses: others have their turns meanwhile (in_turns.py); its entities are its own (`Residents.take`).
     Raises WireError, UpdateError or DocumentError for a bad one.
     """
-    keys = [(update.entity_type, update.entity_id) for update in remote.updates] if pauses else ()
-    replica.residents.take(keys)
-    try:
-        if pauses:
-            yield 1
-        return (yield from _accept(replica, remote, via, now, pauses=pauses))
-    finally:
-        replica.residents.give_back(keys)
-
-
-def _accept(
-    replica: Replica, remote: RemoteOperation, via: str, now: Instant, *, pauses: bool
-) -> Generator[int, None, str | None]:
     operation = remote.operation
     if _is_here(replica, remote):
         replica.counts.duplicates += 1
@@ -109,7 +97,9 @@ def _accept(
     if operation.entity_type not in replica.registry.by_type:
         raise InvalidMessage(f"unknown entity type {operation.entity_type!r}", "$.operation.entity_type")
     signed = check_origin(replica, remote, via)
-    steps = []
+    if pauses:
+        yield 1 + len(remote.updates) // OF_A_LOOK
+    steps: list[_Step] = []
     for update, said in zip(remote.updates, operation.writes, strict=True):
         entity = replica.residents.entity((update.entity_type, update.entity_id))
         prepared = _prepared(replica, entity, update, remote)
@@ -117,6 +107,8 @@ def _accept(
             missing = ", ".join(f"{w}:{have}..{need}" for w, (have, need) in sorted(prepared.missing.items()))
             return f"{update.entity_type} {update.entity_id} lacks {missing}"
         if prepared is not None:
+            if pauses:
+                yield len(said.data)
             try:
                 check(replica, entity, said, prepared, remote)
             except Unproved as error:
@@ -210,6 +202,7 @@ def _record(
 ) -> Generator[int, None, None]:
     operation, policy = remote.operation, steps[0].entity.policy
     bulk = operation.kind == "BULK_UPDATE"
+    part = operation.registers // OF_A_PART
     news, seq = ConflictNews(), replica.log.open_row if pauses else replica.log.head + 1
     replica.faults.changing = True
     changed, changes = [], []
@@ -235,8 +228,10 @@ def _record(
         user_id = operation.user_id or remote.user_id
         message = rendered(operation, remote.terminal_id, user_id, changed, changes, version, at, node_id)
         if pauses:
-            yield len(changed)
+            yield 2 * part
         told |= changes_of(changed, changes, bulk=bulk)
+        if pauses:
+            yield part
         if replica.is_online(remote.terminal_id):
             told["online_here"] = True
             logger.warning(
@@ -262,7 +257,7 @@ def _record(
     )
     touches = [Touch(s.entity, None, s.written, seq - 1) for s in steps if s.prepared is not None]
     if pauses:
-        yield len(touches)
+        yield part
         yield from write_in_steps(replica, row, touches)
     else:
         write(replica, row, touches)
@@ -284,6 +279,7 @@ def _record(
                 step.entity.seal()
             yield OF_AN_ENTITY
     if pauses:
+        yield from let_go(touches, changes, steps)
         replica.log.close()
     replica.faults.changing = False
 

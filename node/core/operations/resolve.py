@@ -13,7 +13,7 @@ from node.core.entities.writes import Planner
 from node.core.operations.accept import locked, repeated, stamped, writer_of
 from node.core.operations.conflicts import live_conflict
 from node.core.operations.record import Planned, record
-from node.core.operations.refusals import refuse
+from node.core.operations.refusals import Objection, refuse
 from node.errors import ConflictResolutionFailed, EntityNotFound, EntityTooLarge, PermissionDenied
 from node.wire.messages import ConflictResolution, DataSync, Operation, tell_replaced
 
@@ -53,7 +53,8 @@ def resolve(replica: Replica, message: ConflictResolution, author: Author, now: 
         )
     needs_lock = entity.policy.requires_lock
     lock_status = locked(replica, [entity], operation, author, now) if needs_lock else "none"
-    if lock_status is None:
+    if isinstance(lock_status, Objection):
+        refuse(replica, operation, author, [entity], now, lock_status)
         return
     stamp = stamped(replica, operation, author, now)
     reach = replica.knowledge.reach(author, entity, None)
@@ -67,7 +68,7 @@ def resolve(replica: Replica, message: ConflictResolution, author: Author, now: 
         details = {"conflict_id": message.conflict_id}
         if error.where is not None:
             details["where"] = error.where
-        refuse(replica, operation, author, [entity], now, error.reason, error.code, details)
+        refuse(replica, operation, author, [entity], now, Objection(error.reason, error.code, details))
         return
     planned = Planned(entity, plan, {}, False, reach, None)
     record(replica, operation, author, [planned], stamp, lock_status, now, message)

@@ -20,7 +20,7 @@ from node.core.operations.content import check_authorship, check_times
 from node.core.operations.record import write
 from node.core.operations.remote import arrived, check_origin, check_way, hold, remote_row
 from node.core.steps import at_once
-from node.wire.links.operations import plain_row, remote_operation
+from node.wire.links.operations import plain_row, remote_operation, remote_operation_in_steps
 from node.wire.outgoing import compact_json
 from storage.proofs import leaf_of
 from storage.records import Key
@@ -172,7 +172,8 @@ def take_in_steps(
     What documents contain, they contain whatever is written to them meanwhile.
     """
     try:
-        row = yield from _row_of(replica, remote_operation(message), documents, via, now, pauses=True)
+        remote = yield from remote_operation_in_steps(message)
+        row = yield from _row_of(replica, remote, documents, via, now, pauses=True)
     except Exception:
         return False
     if row is None or replica.held.holds(row.name):

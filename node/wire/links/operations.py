@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from binascii import a2b_base64, b2a_base64
-from collections.abc import Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -35,6 +35,12 @@ _TWO_NUMBERS = [int, int]
 _OBJECTS, _LISTS, _TEXTS, _NUMBERS = [dict] * 4, [list] * 3, [str] * 6, [int] * 6
 _OF_ONE = tuple(kind for kind in KINDS if kind != "BULK_UPDATE")
 _THREE_NUMBERS = [int, int, int]
+
+AT_ONCE = 32
+"""Registers of an operation that are read in one step."""
+
+ENTRIES_A_STEP = 4
+"""Of its updates."""
 
 LOCK_STATES = ("none", "unlocked", "held", "held_local", "overlapping", "expired")
 
@@ -104,6 +110,17 @@ def operation_message(row: LogRow) -> bytes:
 
 def remote_operation(message: Mapping[str, Any]) -> RemoteOperation:
     """A linked node's `data_sync`. Raises InvalidMessage for anything our own nodes would not send."""
+    reading = remote_operation_in_steps(message)
+    while True:
+        try:
+            next(reading)
+        except StopIteration as end:
+            found: RemoteOperation = end.value
+            return found
+
+
+def remote_operation_in_steps(message: Mapping[str, Any]) -> Generator[int, None, RemoteOperation]:
+    """The same, read in several turns where it is large (node/core/steps.py)."""
     raw, link = message.get("operation"), message.get("link")
     if type(raw) is not dict or type(link) is not dict:
         raise InvalidMessage("expected objects", "$.operation, $.link")
@@ -112,6 +129,9 @@ def remote_operation(message: Mapping[str, Any]) -> RemoteOperation:
     except orjson.JSONEncodeError as error:
         raise InvalidMessage(f"cannot be written again: {error}", "$.operation") from None
     operation = _operation(raw)
+    large = operation.registers > AT_ONCE
+    if large:
+        yield operation.registers // AT_ONCE
     entries = link.get("updates")
     if type(entries) is not list or not entries:
         raise InvalidMessage("expected updates", "$.link.updates")
@@ -119,8 +139,12 @@ def remote_operation(message: Mapping[str, Any]) -> RemoteOperation:
         as_sent = compact_json(entries)
     except orjson.JSONEncodeError as error:
         raise InvalidMessage(f"cannot be written again: {error}", "$.link.updates") from None
-    updates = tuple([_update(entry, place) for place, entry in enumerate(entries)])
-    entity_type = operation.entity_type
+    read = []
+    for place, entry in enumerate(entries):
+        read.append(_update(entry, place))
+        if large and not (place + 1) % ENTRIES_A_STEP:
+            yield 1
+    updates, entity_type = tuple(read), operation.entity_type
     if [u.entity_id for u in updates] != _written(operation) or any(u.entity_type != entity_type for u in updates):
         raise InvalidMessage("updates are of other entities than the operation", "$.link.updates")
     hlc = link.get("hlc")
@@ -137,6 +161,8 @@ def remote_operation(message: Mapping[str, Any]) -> RemoteOperation:
     if lock_status not in LOCK_STATES:
         raise InvalidMessage(f"lock status is none of {', '.join(LOCK_STATES)}", "$.link.lock_status")
     name = name_of(terminal_id, operation.id)
+    if large:
+        yield operation.registers // AT_ONCE
     key = link_key(name, entries)
     if link.get("key") != key:
         raise InvalidMessage("its updates are not those of its key", "$.link.key")

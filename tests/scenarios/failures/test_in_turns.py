@@ -205,6 +205,29 @@ def test_over_a_link_it_becomes_the_same(tmp_path: Path, monkeypatch: pytest.Mon
     assert seen[0] == seen[1]
 
 
+def test_what_a_link_brings_is_its_own_while_it_is_read(tmp_path: Path) -> None:
+    mesh = Mesh(tmp_path, 2, [(1, 0, True)])
+    mesh.connect()
+    here, there = mesh.worlds
+    ana, bia = Client(there, "ana").connect(), Client(here, "bia").connect()
+    for value in range(2):
+        ana.write("products", None, "BULK_UPDATE", bulk(value))
+        if not value:
+            mesh.settle(lambda: ana.receive() + bia.receive())
+    there.settle()
+    while mesh.wires[0].step(0):
+        pass
+    while not here.core.replica.in_turns.busy:
+        here.calls.popleft()()
+    bia.write("products", "p-3", "UPDATE", {"b": "bia"})
+    here.calls.popleft()()
+    assert not here.core.replica.log.open_row, "it is being read"
+    assert not here.core.replica.log.group.rows
+    mesh.settle(lambda: ana.receive() + bia.receive())
+    assert here.view("products") == there.view("products")
+    mesh.close()
+
+
 def test_what_waited_in_the_quarantine_is_tried_in_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mesh = Mesh(tmp_path, 2, [(1, 0, True)], has_key=False)
     mesh.connect()
@@ -412,4 +435,7 @@ def test_one_entity_that_was_deleted_refuses_all_of_it(store: Store) -> None:
     settle_all(store.world, store.all)
     assert orjson.dumps(store.ana.answer(name)).count(b"p-7")
     assert store.rows("refused") == [f"ana/{name}"]
+    with sqlite3.connect(store.world.store.path) as db:
+        ((seq, message),) = db.execute("SELECT seq, message FROM log WHERE kind = 'refused'")
+    assert bytes(message).count(f'"id":"current-node-a-{seq}-p-'.encode()) == len(ENTITIES)
     assert all("b" not in of for of in store.world.view("products").values())

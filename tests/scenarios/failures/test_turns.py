@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 TURN = 100_000
 """Lines of the longest turn. How many run is each Python's own: 86,000 with every cut, 120,000 without one."""
 
+OF_MANY = 50_000
+"""Of an operation of 1,000 entities, which is cut more finely than one of 1,000 fields: 41,000 to read it."""
+
 FIELD = 300
 """Lines that one field of an operation costs at most, with its commit and all else."""
 
@@ -170,6 +173,21 @@ def linked(tmp_path: Path, entities: int = 20, count: int = 40) -> dict[str, int
 def test_no_turn_of_a_link_is_long(tmp_path: Path, entities: int, count: int) -> None:
     longest = linked(tmp_path, entities, count)
     assert max(longest.values()) < TURN, longest
+
+
+def test_no_turn_of_an_operation_of_many_entities_is_half_as_long(tmp_path: Path) -> None:
+    """Neither where it is written nor where it comes over a link."""
+    longest = linked(tmp_path / "linked", 1_000, 2)
+    assert max(longest.values()) < OF_MANY, longest
+    world = World(tmp_path / "data", ring_rows=1_000, window=1_000)
+    pos = Client(world, "pos-1").connect()
+    settle_all(world, [pos])
+    with measured() as meter:
+        for value in range(2):
+            pos.write("products", None, "BULK_UPDATE", bulk(1_000, value))
+            settle_all(world, [pos])
+    assert max(meter.longest.values()) < OF_MANY, meter.report()
+    world.close()
 
 
 def test_no_turn_of_a_first_synchronisation_is_long(tmp_path: Path) -> None:
