@@ -150,6 +150,14 @@ SCENARIOS = {
     "unseen-deletion-over": (
         f"{MERGING}/test_created_again.py::test_who_saw_one_of_two_deletions_saw_that_it_is_gone[customers-True-1]"
     ),
+    "brought-back-just-now": (
+        f"{DELIVERY}/test_read_before_flush.py"
+        "::test_a_value_that_was_brought_back_long_before_it_is_sent_is_known_by_its_time_too[0-400]"
+    ),
+    "read-before-it-was-sent": (
+        f"{KNOWLEDGE}/test_evidence.py"
+        "::test_only_what_restores_or_imports_says_itself_what_its_author_has_read[restores-60000]"
+    ),
     "deletion-saw-nothing": f"{MERGING}/test_created_again.py::test_nothing_of_before_is_left[0-0-None]",
     "version-not-bounded": (
         f"{KNOWLEDGE}/test_evidence.py::test_what_was_confirmed_is_narrowed_by_the_version"

@@ -91,6 +91,20 @@ KNOWLEDGE = (
         ),
     ),
     defect(
+        "brought-back-just-now",
+        "a value that is brought back counts as written when it comes, however long it waited",
+        (
+            "node.core.sessions.session:Session._author_of",
+            "author = self._reader(author, operation)",
+            "return self._reader(self.author, operation)",
+        ),
+    ),
+    defect(
+        "read-before-it-was-sent",
+        "what somebody says that it has read counts only as far as it was sent to its screen",
+        ("node.core.operations.knowledge:Knowledge._now", "confirmed = max(confirmed, author.read_upto)", "pass"),
+    ),
+    defect(
         "line-known-by-one-of-two",
         "a line of which two values stand is known only to who knows the one that is shown",
         (

@@ -86,6 +86,7 @@ class Knowledge:
             sent = author.sendings.by(author.wrote_ms, priority)
             confirmed = min(confirmed, sent, author.sendings.confirmed_by(author.wrote_ms, priority, confirmed))
             may_have_read = min(may_have_read, sent)
+            confirmed = max(confirmed, author.read_upto)  # it says itself what it had read when it wrote
         if self._brought:
             left_ms, positions = self._brought.get(author.terminal_id, NOT_ELSEWHERE)
             if author.wrote_ms is None or author.wrote_ms >= left_ms:

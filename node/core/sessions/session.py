@@ -202,10 +202,10 @@ class Session:
 
         A clock of which nothing is known is believed where it says that the terminal had no connection then.
         """
-        if "read_upto" in operation.raw and not RESTS_ON_READING.isdisjoint(operation.raw):
-            return self._reader(self.author, operation)
         now, clocks = self.shared.around.clock(), self.shared.replica.terminal_clocks
         author = self._author(now, clocks.age_ms(self.identity.terminal_id, operation.timestamp_us, now))
+        if "read_upto" in operation.raw and not RESTS_ON_READING.isdisjoint(operation.raw):
+            author = self._reader(author, operation)
         written = clocks.written(author.terminal_id, operation.timestamp_us, now)
         age_ms = now.wall_ms - written.at_us // 1000
         if age_ms <= DOUBT_MS or written.by == ACCEPTED or author.sendings is None:

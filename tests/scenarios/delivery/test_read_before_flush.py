@@ -68,6 +68,37 @@ def test_a_screen_is_right_after_a_late_flush(
     assert ana.shown(entity_type)["e"]["note"] == world.view(entity_type)["e"]["note"]
 
 
+@pytest.mark.parametrize("away_ms", [400, 60_000])
+@pytest.mark.parametrize("wrong_ms", [0, -30_000, DAY])
+def test_a_value_that_was_brought_back_long_before_it_is_sent_is_known_by_its_time_too(
+    world: World, away_ms: int, wrong_ms: int
+) -> None:
+    """What its author confirms after it was written, and before it is sent, was not."""
+    ana, bia = Client(world, "ana").connect(), Client(world, "bia").connect()
+    ana.do("orders", "e", "CREATE", {"note": "first"})
+    settle_all(world, [ana, bia])
+    bia.do("orders", "e", "UPDATE", {"note": "second"})
+    for _ in range(3):
+        world.advance(30_000)
+        ana.send({"type": "ping", "timestamp": hlc.iso(world.wall_ms + wrong_ms)})
+    settle_all(world, [ana, bia])
+    read_upto = world.core.replica.log.committed
+    ana.disconnect()
+    waiting = ana.operation("orders", "e", "UPDATE", {"note": "first"}, restores="ana/ana.op-0", read_upto=read_upto)
+    waiting["timestamp"] = hlc.iso(world.wall_ms + wrong_ms)
+    ana.screen.apply(waiting)
+    world.advance(away_ms)
+    bia.do("orders", "e", "UPDATE", {"status": "ready", "note": "third"})
+    ana.connect()
+    settle_all(world, [ana, bia])
+    ana.send({"type": "data_sync", "operation": waiting})
+    settle_all(world, [ana, bia])
+    shown = world.view("orders")["e"]
+    assert shown["note"] == ("third" if away_ms == 60_000 else "first")
+    for person in (ana, bia):
+        assert person.shown("orders")["e"] == {n: v for n, v in shown.items() if n != "version"}
+
+
 @pytest.mark.walk(3)
 @pytest.mark.parametrize("wrong_ms", [0, -30_000, DAY])
 @pytest.mark.parametrize("confirms", [True, False])

@@ -534,13 +534,17 @@ def test_a_client_that_says_nothing_of_what_arrived_is_known_by_its_versions(wor
     assert outcome(world, LIST) == {"a", "b", "d"}
 
 
+@pytest.mark.parametrize("waits_ms", [0, MINUTE])
 @pytest.mark.parametrize("mark", [None, "restores", "imports"])
-def test_only_what_restores_or_imports_says_itself_what_its_author_has_read(world: World, mark: str | None) -> None:
+def test_only_what_restores_or_imports_says_itself_what_its_author_has_read(
+    world: World, mark: str | None, waits_ms: int
+) -> None:
     colleague, tablet = shown_the_first(world, REGISTER)
     tablet.disconnect()
     colleague.do("customers", "e", "UPDATE", REGISTER.second)
     more = {"read_upto": 2**40, **({} if mark is None else {mark: "colleague.op-0"})}
     write = tablet.operation("customers", "e", "UPDATE", REGISTER.written, **more)
+    world.advance(waits_ms)
     tablet.connect().submit(write)
     settle_all(world, [colleague, tablet])
     assert outcome(world, REGISTER) == REGISTER.gives[FIRST if mark is None else SECOND]
