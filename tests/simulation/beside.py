@@ -314,6 +314,10 @@ SCENARIOS = {
         "tests/core/delivery/test_window.py"
         "::test_a_late_confirmation_is_of_the_row_that_a_pong_acknowledged_and_of_no_other_of_that_id"
     ),
+    "read-as-soon-as-it-confirms": (
+        "tests/core/delivery/test_window.py"
+        "::test_what_a_pong_acknowledged_is_not_surely_read_before_its_own_confirmation"
+    ),
     "let-go-is-another": (
         "tests/core/delivery/test_window.py::test_whose_id_was_let_go_is_not_confirmed_before_a_later_row_is"
     ),

@@ -131,6 +131,11 @@ LINES = (
         ("node.core.delivery.window:Window._was_unheard", "if operation_id in self._unheard:", "if False:"),
     ),
     defect(
+        "read-as-soon-as-it-confirms",
+        "who confirms again after a whole window went by has read all of that with its first confirmation",
+        ("node.core.delivery.window:Window.read", "if self.heard or", "if self.confirms or"),
+    ),
+    defect(
         "let-go-is-another",
         "a confirmation counts for a row of that id, though it may be of one that was let go",
         ("node.core.delivery.window:Window.confirm", "if self._let_go and", "if False and"),

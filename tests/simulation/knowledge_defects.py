@@ -17,7 +17,7 @@ KNOWLEDGE = (
     defect(
         "pong-is-reading",
         "the program of a terminal that never confirms counts as having read what its library has",
-        ("node.core.delivery.window:Window.read", "if self.confirms or self.sendings is None:", "if True:"),
+        ("node.core.delivery.window:Window.read", "if self.heard or self.sendings is None:", "if True:"),
     ),
     defect(
         "unread-before-the-start",

@@ -116,9 +116,15 @@ class Window:
         before = self.sent_before[priority]
         return before if self.confirms else max(before, self.sent[priority])
 
+    @property
+    def heard(self) -> bool:
+        """Whether the terminal confirms, and has confirmed all that is acknowledged. Of what a pong acknowledged
+        while it seemed not to confirm its program may read some later."""
+        return self.confirms and not self._unheard
+
     def read(self, mono_ms: int) -> tuple[int, ...]:
         """What the terminal's program has surely read, by class. What is acknowledged by pongs it may read late."""
-        if self.confirms or self.sendings is None:
+        if self.heard or self.sendings is None:
             return self.acked
         return self.sendings.read(mono_ms, self.acked)
 

@@ -299,7 +299,7 @@ def seen_dead(entity: Entity, seen: Seen) -> Sequence[FieldRecord]:
     What others wrote or deleted that it had not seen is another thing.
     """
     document, policy = entity.document, entity.policy
-    deletions = [record for record in document.siblings(DELETED_AT) if record.id in seen]
+    deletions = [record for record in document.fields.get(DELETED_AT, ()) if record.id in seen]
     if not deletions:
         return ()
     contesting = [record for record in document.records() if record.id in seen]

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from node.core.delivery.sendings import Sendings
 from node.core.delivery.window import UNHEARD, Window
 from node.core.log.entries import NO_POSITION, NOTICE, PASSED
 
@@ -193,6 +194,23 @@ def test_a_late_confirmation_is_of_the_row_that_a_pong_acknowledged_and_of_no_ot
     assert window.first == "op-1"
     assert window.confirm("op-1")
     assert window.positions == (3, 3, 3, 3)
+
+
+def test_what_a_pong_acknowledged_is_not_surely_read_before_its_own_confirmation() -> None:
+    """A whole window went by while its program was busy. Then it confirms again, one row after the other."""
+    window = Window.at([0, 0, 0, 0], 2)
+    window.confirm("before")
+    window.sendings = Sendings((0, 0, 0, 0))
+    window.sending([(1, 1, "a"), (2, 1, "b"), (3, 1, "c")])
+    window.passed([3, 3, 3, 3])
+    window.pong(window.serial)
+    window.sendings.arrived(1_000, (0, 0, 0, 0))
+    assert window.positions == (3, 3, 3, 3)
+    for name in "ab":
+        assert window.confirm(name)
+        assert (window.heard, window.read(1_100)) == (False, (0, 0, 0, 0))
+    assert window.confirm("c")
+    assert (window.heard, window.read(1_100)) == (True, (3, 3, 3, 3))
 
 
 def test_who_confirms_a_later_row_has_read_what_a_pong_acknowledged() -> None:
