@@ -138,6 +138,8 @@ class Ledger:
     """Entity -> the operations by which somebody created it who saw that it was gone, and what each had seen."""
     edits: dict[str, Edit] = field(factory=dict)
     restored: dict[str, Restored] = field(factory=dict)
+    readings: dict[str, frozenset[str]] = field(factory=dict)
+    """What the author of an operation had read that rests on it and says so itself."""
     counts: dict[str, CountEvent] = field(factory=dict)
     paid: dict[str, set[str]] = field(factory=dict)
     """Order -> the operations that say that it is paid."""
@@ -169,8 +171,7 @@ class Ledger:
 
     def read(self, operation: str) -> frozenset[str]:
         """What its author had read of the entity, where it knew that by reading what became of it."""
-        found = self.restored.get(operation) or self.edits.get(operation)
-        return frozenset() if found is None else found.seen
+        return self.readings.get(operation, frozenset())
 
     def moved(self, held: Collection[str]) -> Iterator[Moved]:
         """Lines that somebody moved who had not seen that somebody else changed them, or moved them elsewhere."""

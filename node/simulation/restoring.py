@@ -62,7 +62,7 @@ class Restoring:
     def _revive(self, terminal: Terminal, key: tuple[str, str], told: Data, seen: frozenset[str]) -> None:
         """The entity as it was before it was deleted."""
         data: Data = dict(told["deletion"]["entity"])
-        operation = self._write(terminal, key, "CREATE", data, told, told["deletion"]["by"][0])
+        operation = self._write(terminal, key, "CREATE", data, told, told["deletion"]["by"][0], seen)
         self.authors.restaurant.ledger.restored[operation] = Restored(key, data, seen)
 
     def _bring_back(
@@ -74,11 +74,22 @@ class Restoring:
         if not writes:
             return
         write = rng.choice(writes)
-        operation = self._write(terminal, key, "UPDATE", write["data"], told, write)
+        operation = self._write(terminal, key, "UPDATE", write["data"], told, write, seen)
         ledger = self.authors.restaurant.ledger
         ledger.edits[operation] = Edit(key, name, write["data"][name], seen, whole=False)
 
-    def _write(self, terminal: Terminal, key: tuple[str, str], kind: str, data: Data, told: Data, what: Data) -> str:
+    def _write(
+        self,
+        terminal: Terminal,
+        key: tuple[str, str],
+        kind: str,
+        data: Data,
+        told: Data,
+        what: Data,
+        seen: frozenset[str],
+    ) -> str:
         """what: the value or the deletion that it is about. Returns the operation's name."""
         name = name_of(what["terminal_id"], what["operation_id"])
-        return self.authors.write(terminal, *key, kind, data, restores=name, read_upto=told["seq"])
+        operation = self.authors.write(terminal, *key, kind, data, restores=name, read_upto=told["seq"])
+        self.authors.restaurant.ledger.readings[operation] = seen
+        return operation

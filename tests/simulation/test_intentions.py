@@ -233,6 +233,14 @@ def test_a_field_of_a_line_is_decided_by_itself_and_so_told() -> None:
     assert [*told([also_another_quantity, settled("t", STATUS, u=DONE, t=SENT)])]
 
 
+def test_what_somebody_said_that_it_had_read_is_not_forgotten() -> None:
+    ledger = edited("t/1")
+    ledger.readings["u/1"] = frozenset({"t/1"})
+    ledger.forget(["u/1"])
+    assert not ledger.edits["u/1"].seen
+    assert ledger.read("u/1") == {"t/1"}
+
+
 def brought(seen: frozenset[str], fields: dict[str, Any] | None, *others: str) -> list[str]:
     """What is wrong where t brought an order back with a note, and this is shown of it."""
     rows = [LogRow(1, "operation", 0, *FORM, name.split("/")[1], name[0], updates=NOTED) for name in ("t/1", *others)]
