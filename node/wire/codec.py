@@ -16,6 +16,7 @@ from crdt.classes import define, frozen
 from crdt.hlc import UTC_ZONE, Zone, read_iso
 from crdt.records import INTERNAL
 from node.errors import InvalidMessage
+from node.wire.json_text import MOST_VALUES, too_many_values
 from node.wire.messages import (
     KINDS,
     LONGEST_REASON,
@@ -35,7 +36,7 @@ from node.wire.messages import (
 )
 from node.wire.numbers import LARGEST, SMALLEST, check_exact, is_suspect
 from node.wire.subject import LONGEST_NAME, say_which
-from node.wire.tolerant import read_tolerantly
+from node.wire.tolerant import read_tolerantly, unread
 from strategies.policy import PRIORITIES
 
 if TYPE_CHECKING:
@@ -55,6 +56,9 @@ FIGURES_BYTES = 1_024
 
 MARKS = ("resolves", "resolution", "repairs", "archived", "closed")
 """Members of an operation by which nodes tell what they made of it. A terminal does not say them."""
+
+BEGIN = 16_384
+"""Characters of a message with too many values in which it is looked for what it is about."""
 
 ID = re.compile(rf"{ID_ALPHABET}{{1,128}}\Z")
 TERMINAL_ID = re.compile(r"(?!\.{1,2}\Z)[A-Za-z0-9._:@#+=~|-]{1,128}\Z")
@@ -182,6 +186,9 @@ def _decoded(message: dict[str, Any], text: str | bytes, limits: CodecLimits) ->
 
 def _load(text: str | bytes, limits: CodecLimits) -> tuple[dict[str, Any], tuple[str, ...]]:
     """The JSON object, and the places of what was replaced in it."""
+    if too_many_values(text, MOST_VALUES):
+        begin = text[:BEGIN] if isinstance(text, bytes) else text[:BEGIN].encode(errors="surrogatepass")
+        raise unread(begin, f"at most {MOST_VALUES} values in a message", limits.depth)
     try:
         message = orjson.loads(text)
     except orjson.JSONDecodeError as error:

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import TypeGuard
+
+MOST_VALUES = 65_536
+"""Values of one message of a terminal: it takes longer to read by its values than by its length. A BULK_UPDATE of a
+thousand orders may have ten lines of four fields in each."""
+
+_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 
 
 def word(value: object, longest: int) -> str:
@@ -26,3 +33,16 @@ def is_number(text: str) -> bool:
     `isdigit` alone also takes "²", which `int` refuses.
     """
     return text.isascii() and text.isdigit() and len(text) < 19
+
+
+def too_many_values(text: str | bytes, most: int) -> bool:
+    """Whether a JSON text has more than so many commas, `[` and `{`, of which each value has one. None is read."""
+    if len(text) <= most:
+        return False
+    said = text if isinstance(text, bytes) else text.encode(errors="surrogatepass")
+    return _marks(said) > most and _marks(_STRING.sub(b"", said)) > most
+
+
+def _marks(said: bytes) -> int:
+    """Also those in strings."""
+    return said.count(b",") + said.count(b"[") + said.count(b"{")

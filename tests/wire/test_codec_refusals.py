@@ -7,7 +7,10 @@ from typing import Any
 import pytest
 
 from crdt.records import INTERNAL_STEPS
-from node.wire.codec import MARKS
+from node.wire.codec import MARKS, decode
+from node.wire.json_text import MOST_VALUES
+from node.wire.messages import DataSync
+from tests.limits import LIMITS
 from tests.wire.test_codec import ABSENT, LOCK, RESOLUTION, changed, refused, refused_operation
 
 
@@ -27,6 +30,34 @@ def test_what_is_not_json_is_refused_with_the_place(text: str | bytes, said: str
     error = refused(text)
     assert said in error.reason
     assert error.where == "$"
+
+
+def filled(data: str) -> str:
+    """An operation with these members of `data`, as JSON text."""
+    about = '"id":"op-1","entity_type":"orders","entity_id":"mesa-1","operation":"UPDATE"'
+    return f'{{"type":"data_sync","operation":{{{about},"data":{{{data}}}}}}}'
+
+
+@pytest.mark.parametrize("value", ["[]", "1", '{"a":[]}', '"x"', '"\\""'])
+def test_who_sends_more_values_than_are_read_is_told_of_which_operation(value: str) -> None:
+    """They are counted before they are read, which takes long."""
+    error = refused(filled(f'"a":[{",".join([value] * MOST_VALUES)}]'))
+    assert (error.reason, error.where) == (f"at most {MOST_VALUES} values in a message", "$")
+    assert (error.operation_id, error.entity_id) == ("op-1", "mesa-1")
+
+
+@pytest.mark.parametrize("as_bytes", [False, True])
+@pytest.mark.parametrize("text", [",[{" * 60_000, '\\",' * 90_000, "ã," * 90_000])
+def test_what_stands_in_strings_is_no_value(text: str, *, as_bytes: bool) -> None:
+    said = filled(f'"a":"{text}"')
+    assert isinstance(decode(said.encode() if as_bytes else said, LIMITS), DataSync)
+
+
+def test_as_many_values_as_may_be_are_read() -> None:
+    beside = filled('"a":[0]')
+    values = ",".join(["1"] * (MOST_VALUES - beside.count(",") - beside.count("{") - beside.count("[") + 1))
+    assert isinstance(decode(filled(f'"a":[{values}]'), LIMITS), DataSync)
+    assert "values" in refused(filled(f'"a":[{values},1]')).reason
 
 
 @pytest.mark.parametrize(("text", "got"), [("[]", "array"), ("7", "integer"), ('"ping"', "string"), ("null", "null")])

@@ -23,7 +23,7 @@ from node.core.terminal_clocks import TOLERANCE_MS
 from node.rights import EVERY
 from node.runtime.api import routes
 from node.runtime.net import http
-from node.wire import close_codes, codec, frames, messages, outgoing
+from node.wire import close_codes, codec, frames, json_text, messages, outgoing
 from node.wire.codec import TYPES, decode
 from node.wire.description.shapes import ADDED
 from node.wire.links.handshake import SUBPROTOCOL
@@ -46,6 +46,7 @@ FROM_CLIENTS = [message for who, message in EXAMPLES if who == "client"]
 FROM_THE_NODE = [message for who, message in EXAMPLES if who == "server"]
 
 FIXED = {
+    "values of one message: commas, `[` and `{` outside strings": json_text.MOST_VALUES,
     "characters of a field's name": LIMITS.field_name,
     "characters of an id": codec.LONGEST_ID,
     "characters of a `user_id`": 256,

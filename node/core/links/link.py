@@ -43,7 +43,7 @@ from node.core.ports import Connection, Needs, Unreadable
 from node.errors import AlreadyConnected, InvalidMessage, PermissionDenied
 from node.wire.close_codes import INTERNAL_ERROR, NORMAL
 from node.wire.frames import Outgoing
-from node.wire.json_text import word
+from node.wire.json_text import MOST_VALUES, too_many_values, word
 from node.wire.links import contents as contents_wire
 from node.wire.links import digests, locks, positions
 from node.wire.links import history as history_wire
@@ -88,9 +88,8 @@ costs as much as several of them."""
 BACKLOG_PAUSE = 8
 """Frames waiting for the disk above which the socket is not read."""
 
-FRAME_VALUES = 600_000
-"""Most values in a frame of more than FRAME_BYTES: it holds one message, with no more than a terminal's largest has.
-Reading a text takes longer by its values than by its length."""
+FRAME_VALUES = 4 * MOST_VALUES
+"""Most values in a frame of more than FRAME_BYTES: it holds one message, with little more than a terminal's has."""
 
 FIRST_FRAME_BYTES = 65_536
 """Largest frame of a node that has not shown who it is."""
@@ -338,7 +337,7 @@ class Link:
         if isinstance(item, list):
             messages = item
         else:
-            if len(item) > 2 * FRAME_BYTES and _values(item) > FRAME_VALUES:
+            if len(item) > 2 * FRAME_BYTES and too_many_values(item, FRAME_VALUES):
                 self.close(InvalidMessage.code, f"a frame of {len(item)} bytes has too many values")
                 return
             try:
@@ -888,13 +887,6 @@ class Link:
         if rows:
             self._asked_upto = rows[-1].id
             anti_entropy.ask_again(self, [row.link_key for row in rows])
-
-
-def _values(text: str | bytes) -> int:
-    """About how many values a JSON text has, at least as many as it has."""
-    if isinstance(text, bytes):
-        return text.count(b",") + text.count(b"[") + text.count(b"{")
-    return text.count(",") + text.count("[") + text.count("{")
 
 
 def _first_turn(messages: Sequence[dict[str, Any]]) -> int:
