@@ -184,15 +184,21 @@ def test_a_deleted_record_comes_back_from_its_history(pages: Pages, node: NodePr
         assert helena.items() <= shown(node, "customers", "cliente-60").items()
 
 
+def asked_of_70(pages: Pages, node: NodeProcess, ana: Terminal, bruno: Terminal, number: int) -> tuple[Page, Locator]:
+    """The history of an order in which Ana's total of 70 lost, where Marina is asked whether it shall come back."""
+    ana.write("orders", f"p-{number}", order(number), "CREATE")
+    ana.write("orders", f"p-{number}", {"total": 70}, version=2)
+    bruno.write("orders", f"p-{number}", {"total": 80}, version=2)
+    page = pages(node, f"#/historico/orders/p-{number}", user="Marina")
+    lost = page.locator(".discarded").filter(has_text="R$ 70,00")
+    lost.get_by_role("button", name="Trazer de volta").click()
+    expect(lost.get_by_role("group")).to_be_visible()
+    return page, lost
+
+
 def test_undo_says_what_was_written_since(pages: Pages, node: NodeProcess) -> None:
     with Terminal(node, "caixa-1", "Ana") as ana, Terminal(node, "garcom-2", "Bruno", "waiter") as bruno:
-        ana.write("orders", "p-30", order(30), "CREATE")
-        ana.write("orders", "p-30", {"total": 70}, version=2)
-        bruno.write("orders", "p-30", {"total": 80}, version=2)
-        page = pages(node, "#/historico/orders/p-30", user="Marina")
-        lost = page.locator(".discarded").filter(has_text="R$ 70,00")
-        lost.get_by_role("button", name="Trazer de volta").click()
-        expect(lost.get_by_role("group")).to_be_visible()
+        page, lost = asked_of_70(pages, node, ana, bruno, 30)
         bruno.write("orders", "p-30", {"total": 90})
         expect(operation(page, 0)).to_contain_text("R$ 90,00")
         lost.get_by_role("button", name="Trazer de volta").click()
@@ -206,13 +212,7 @@ def test_undo_says_what_was_written_since(pages: Pages, node: NodeProcess) -> No
 
 def test_what_the_node_said_last_counts_though_the_page_has_read_nothing_new(pages: Pages, node: NodeProcess) -> None:
     with Terminal(node, "caixa-1", "Ana") as ana, Terminal(node, "garcom-2", "Bruno", "waiter") as bruno:
-        ana.write("orders", "p-31", order(31), "CREATE")
-        ana.write("orders", "p-31", {"total": 70}, version=2)
-        bruno.write("orders", "p-31", {"total": 80}, version=2)
-        page = pages(node, "#/historico/orders/p-31", user="Marina")
-        lost = page.locator(".discarded").filter(has_text="R$ 70,00")
-        lost.get_by_role("button", name="Trazer de volta").click()
-        expect(lost.get_by_role("group")).to_be_visible()
+        page, lost = asked_of_70(pages, node, ana, bruno, 31)
         page.route(lambda url: "/api/v1/entities/" in url or "/api/v1/history/" in url, lambda route: None)
         bruno.write("orders", "p-31", {"total": 90})
         lost.get_by_role("button", name="Trazer de volta").click()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -72,6 +73,14 @@ class Two:
             made = self.ana.operation("products", ids[0], "UPDATE", {"a": name, "b": name})
         return {"type": "data_sync", "operation": {**made, "id": name}}
 
+    def after_the_node_closed(self, message: dict[str, Any]) -> None:
+        """The terminal's connection is closed by the node, and on its next one comes this."""
+        assert self.ana.session is not None
+        self.ana.session.lose("planted")
+        self.ana.disconnect()
+        self.ana.connect()
+        self.ana.send(message)
+
     def from_there(self) -> None:
         """What the other node has sent comes."""
         while self.mesh.wires[0].step(0):
@@ -114,29 +123,13 @@ def on_its_next_connection(two: Two, name: str, ids: list[str]) -> Callable[[], 
 
 def after_the_node_closed_the_last(two: Two, name: str, ids: list[str]) -> Callable[[], None]:
     message = two.of(name, ids, large=False)
-
-    def comes() -> None:
-        assert two.ana.session is not None
-        two.ana.session.lose("planted")
-        two.ana.disconnect()
-        two.ana.connect()
-        two.ana.send(message)
-
-    return comes
+    return partial(two.after_the_node_closed, message)
 
 
 def as_a_decision(two: Two, name: str, ids: list[str]) -> Callable[[], None]:
     two.conflicting()
     message = {"type": "conflict_resolution", "id": name, "conflict_id": two.conflict, "resolution": "accept_remote"}
-
-    def comes() -> None:
-        assert two.ana.session is not None
-        two.ana.session.lose("planted")
-        two.ana.disconnect()
-        two.ana.connect()
-        two.ana.send(message)
-
-    return comes
+    return partial(two.after_the_node_closed, message)
 
 
 def over_the_link(two: Two, name: str, ids: list[str]) -> Callable[[], None]:
