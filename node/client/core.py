@@ -263,8 +263,8 @@ class Core:
             self.open = False
             ready.hang_up = "the node began anew: everything is asked for"
             return
-        self.up, self._greeted_once, self.full, self._tries = True, True, False, 0
-        self._recovered = recovered
+        self.up, self._greeted_once, self._tries, self._recovered = True, True, 0, recovered
+        self.full = message.get("sync") == "full"
         ready.tell.append(Contact(True, server_time=message.get("server_time")))
 
     def _row(self, message: Message, now: float, ready: Ready) -> None:

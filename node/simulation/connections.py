@@ -86,7 +86,6 @@ class Door:
     ) -> None:
         if entered.old is not None:
             self._replace(entered.old)
-        end.stores = lambda: self.machine.core.health.ok
         session = self.machine.core.sessions.connect(identity, end, full=full)
         seat = self.admission.take(caller, Holder(end, session))
         end.line.session = session

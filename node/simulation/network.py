@@ -121,8 +121,6 @@ class Line:
     dead: bool = False
     session: Session | None = None
     """Of a terminal's connection, the node's side of it."""
-    noted: bool = False
-    """Whether the node could store, when it greeted, that the terminal keeps nothing (README, Limits)."""
     _held: list[list[Frame]] = field(factory=lambda: [[], []])
     _arrives_ms: list[int] = field(factory=lambda: [0, 0])
 
@@ -182,8 +180,6 @@ class End:
     bytes_out: int = 0
     paused: bool = False
     unread: deque[Frame] = field(factory=deque)
-    stores: Callable[[], bool] | None = None
-    """Asked at the first message, by which a node greets."""
     _closing: tuple[int, str] | None = None
 
     @property
@@ -199,8 +195,6 @@ class End:
             self.send_text(message.payload)
 
     def send_text(self, payload: bytes) -> None:
-        if self.stores is not None:
-            self.line.noted, self.stores = self.stores(), None
         if not self.over and self._closing is None:
             self.outbox_bytes += len(payload)
             self.bytes_out += len(payload)

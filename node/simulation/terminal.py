@@ -126,7 +126,7 @@ class Terminal:
     unheard: bool = False
     """It shows rows whose confirmation was lost with the connection: its node knows by the version that it names."""
     reloaded: bool = False
-    """It keeps nothing, and asks for everything until a node has answered."""
+    """It keeps nothing, and asks for everything until a node has stored that."""
     hid: bool = False
     """It read before it sent what it had written, and its clock, which nothing had shown yet, did not tell."""
     strayed: bool = False
@@ -425,7 +425,7 @@ class Terminal:
         message = orjson.loads(payload)
         kind = message["type"]
         if kind == "connection_established":
-            self.reloaded &= self.end is None or not self.end.line.noted
+            self.reloaded &= self.end is None or message.get("sync") == "full"
         elif kind == "data_sync":
             self._row(message["operation"], machine)
         elif kind == "sync_confirmation":

@@ -76,3 +76,13 @@ def test_the_answer_to_another_terminal_whose_operation_has_the_same_id_is_none(
         assert made.state is State.SENT
     core.received({"type": "sync_confirmation", "operation_id": "x", "terminal_id": "t", "status": "applied"}, 0.0)
     assert made.state is State.CONFIRMED
+
+
+def test_everything_is_asked_for_until_the_node_has_stored_that_nothing_is_kept() -> None:
+    core = Core("t", None)
+    greeting = {"type": "connection_established", "terminal_id": "t", "server_time": "2026-01-15T19:30:00Z"}
+    for extra, again in (({"sync": "full"}, True), ({"sync": "full"}, True), ({}, False), ({}, False)):
+        core.opened(0.0)
+        core.received({**greeting, **extra}, 0.0)
+        assert core.full is again
+        core.ended(1006, "", 0.0)

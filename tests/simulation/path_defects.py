@@ -138,6 +138,11 @@ DELIVERY = (
         ("storage.sqlite.commit:write_commit", "CURSORS.put(connection, commit.cursors)", "pass"),
     ),
     defect(
+        "nothing-kept-and-not-stored",
+        "a page that keeps nothing is not told that a node that dies now would not know of it",
+        ("node.core.sessions.sessions:Sessions._greeting", "if not stored:", "if False:"),
+    ),
+    defect(
         "positions-kept-when-set-back",
         "where a terminal was in a database says what it shows, also where that is an older or another one",
         ("node.runtime.identity:take_up", "if going_on.older:", "if False:"),

@@ -541,12 +541,12 @@ export class Terminal {
     }
   }
 
-  #greeted({ recovered = null }) {
+  #greeted({ recovered = null, sync }) {
     if (this.#asksForAll()) {
       this.#state.screen.clear();
       for (const id of [...this.#state.conflicts.keys()]) this.#drop(id, null);
       this.#full = false;
-      this.#incomplete = true;
+      this.#incomplete = sync !== 'full'; // else the node asks to be asked for everything once more
       this.#state.about = this.#begun(recovered);
     } else if ((this.#state.about.recovered ?? null) !== recovered) {
       this.#full = true; // the node's database was set back; rows that it does not have any more may be shown

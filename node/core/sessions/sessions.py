@@ -70,11 +70,6 @@ class Sessions:
     online: dict[str, Session] = field(factory=dict, init=False)
     _leaving: dict[str, Session] = field(factory=dict, init=False)
     """Sessions whose connection ended while something was still to be decided."""
-    _greetings: dict[str, bytes] = field(factory=dict, init=False)
-    """Terminal id -> greeting, for terminals that asked for everything.
-
-    It is sent once their cleared cursor is stored.
-    """
     _changed: bool = field(default=True, init=False)
 
     def connect(
@@ -156,19 +151,25 @@ class Sessions:
             session.follow(earlier)
         self.online[terminal_id] = session
         self._changed = True
-        now = self.shared.around.clock()
-        began = self.shared.replica.locks.epoch
-        again = {} if began == FIRST_EPOCH else {"recovered": began}
-        greeting = outgoing.connection_established(terminal_id, hlc.iso(now.wall_ms), identity.session_id, **again)
-        if full and terminal_id in self.cursors.terminals and self.shared.health.ok:
+        stored = not full or self.shared.health.ok
+        if full and stored and terminal_id in self.cursors.terminals:
             # Stored first: a node that dies now must not go on from the old cursor of a terminal that keeps nothing.
-            self._greetings[terminal_id] = greeting
             delivery.held = True
             self._note(session)
             self.store_cursors()
         else:
-            session.reply(greeting)
+            session.reply(self._greeting(session, stored=stored))
             delivery.pump()
+
+    def _greeting(self, session: Session, *, stored: bool) -> bytes:
+        """stored: whether it is on disk that the terminal keeps nothing, if it said so."""
+        identity, now, began = session.identity, self.shared.around.clock(), self.shared.replica.locks.epoch
+        extra: dict[str, object] = {} if began == FIRST_EPOCH else {"recovered": began}
+        if not stored:
+            extra["sync"] = "full"
+        return outgoing.connection_established(
+            identity.terminal_id, hlc.iso(now.wall_ms), identity.session_id, **extra
+        )
 
     def disconnect(self, session: Session) -> None:
         """The connection ended. The cursor stays where the terminal has confirmed up to."""
@@ -262,17 +263,18 @@ class Sessions:
         for cursor in cursors:
             session = self.online.get(cursor.terminal_id)
             if session is not None and max(cursor.positions) == NO_POSITION:
-                self._let_begin(session)
+                self._let_begin(session, stored=True)
 
     def let_all_begin(self) -> None:
-        """Nothing can be stored. Terminals that wait for their cursor are served all the same."""
+        """Nothing can be stored. Terminals that wait for their cursor are served all the same, and told to ask for
+        everything again."""
         for session in list(self.online.values()):
-            self._let_begin(session)
+            self._let_begin(session, stored=False)
 
-    def _let_begin(self, session: Session) -> None:
+    def _let_begin(self, session: Session, *, stored: bool) -> None:
         if session.delivery.held:
             try:
-                session.reply(self._greetings.pop(session.identity.terminal_id))
+                session.reply(self._greeting(session, stored=stored))
                 session.delivery.held = False
                 session.delivery.pump()
             except Exception as error:

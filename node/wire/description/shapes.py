@@ -111,7 +111,10 @@ SHAPES: dict[str, Schema] = {
 """Members that stand beside `type`, or in an operation."""
 
 ADDED: dict[str, dict[str, Schema]] = {
-    "connection_established": {"recovered": integer("Names the beginning of a database that was set back.")},
+    "connection_established": {
+        "recovered": integer("Names the beginning of a database that was set back."),
+        "sync": {"enum": ["full"], "description": "Connect with `?sync=full` the next time too."},
+    },
     "sync_confirmation": {
         "versions": members("Of a BULK_UPDATE: versions by entity id."),
         "conflict_id": SHAPES["conflict_id"],

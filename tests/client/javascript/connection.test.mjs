@@ -176,6 +176,10 @@ test('it asks for everything until the node knows that it confirms, and when it 
   assert.equal(await again(), 'full');
   await played.greet();
   assert.equal(await again(), 'full');
+  await played.hear({ type: 'connection_established', server_time: new Date().toISOString(), sync: 'full' });
+  await row();
+  assert.equal(played.sent('ping').length, 0);
+  assert.equal(await again(), 'full');
   await played.greet();
   await row();
   assert.equal(played.sent('ping').length, 1);

@@ -117,6 +117,30 @@ def test_sync_full_sends_everything_again_to_a_client_that_keeps_nothing(world: 
     assert full.shown("orders") == {"o": {"n": 1}}
 
 
+@pytest.mark.parametrize("noticed", [False, True])
+def test_a_node_that_could_not_store_who_keeps_nothing_is_asked_for_everything_once_more(
+    world: World, *, noticed: bool
+) -> None:
+    """noticed: the disk failed before the page was loaded again, or as the node wants to store that."""
+    ana = Client(world, "ana").connect()
+    ana.do("orders", "o", "CREATE", {"n": 1})
+    settle_all(world, [ana])
+    world.failing = True
+    if noticed:
+        ana.do("orders", "o", "UPDATE", {"n": 2})
+    ana.disconnect()
+    assert world.core.health.ok != noticed
+    reloaded = Client(world, "ana", confirms=False, pongs=False).connect(full=True)
+    settle_all(world, [reloaded])
+    assert reloaded.of("connection_established")[0]["sync"] == "full"
+    world.failing = False
+    world.crash()
+    again = Client(world, "ana").connect(full=True)
+    settle_all(world, [again])
+    assert "sync" not in again.of("connection_established")[0]
+    assert again.shown("orders") == {"o": {"n": 1}}
+
+
 def test_open_conflicts_reach_a_terminal_that_is_new(world: World) -> None:
     ana, bia = Client(world, "ana").connect(), Client(world, "bia").connect()
     ana.do("cashier_operations", "c", "CREATE", {"amount": 1, "version": 1})
