@@ -60,7 +60,8 @@ def by_time(record: FieldRecord) -> tuple[int, str, str]:
 
 
 def by_rank(record: FieldRecord) -> tuple[int, int, str, str]:
-    """First-written wins: lowest rank; where two sides superseded one record, the one accepted first."""
+    """First-written wins: lowest rank; where two sides superseded one record, the one accepted first, until somebody
+    replaces that."""
     return (record.rank, record.accepted, record.terminal, record.operation)
 
 

@@ -250,9 +250,14 @@ def brought_back(
             yield f"{' '.join(act.entity)}: {operation} brought it back, and {sorted(wrong)} are not as they were"
 
 
+PLACES_KEPT = 8
+"""By so much a rank is less than when something was accepted, as long as an evening goes."""
+
+
 def ranked(rows: Iterable[LogRow], entities: Iterable[EntityRow]) -> Iterator[str]:
-    """Who was first is told by when something was accepted, by whichever node."""
-    moments = {row.accepted for row in rows}
+    """Who was first is told by when something was accepted, by whichever node. Each time that somebody replaces the
+    shown one of two values of one rank, it is one less."""
+    moments = {row.accepted - n for row in rows for n in range(PLACES_KEPT)}
     for entity in entities:
         for writer, clock, text in live_records(entity.snapshot)[0]:
             record = parse_record(writer, clock, text)

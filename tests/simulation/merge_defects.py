@@ -188,7 +188,17 @@ MERGE = (
     defect(
         "rank-by-client-clock",
         "who was first is decided by the terminal's clock, not by when a node accepted it",
-        ("node.core.entities.writes:FieldWriter.add", "default=stamp.accepted", "default=stamp.stamp"),
+        ("node.core.entities.writes:FieldWriter.add", "else stamp.accepted", "else stamp.stamp"),
+    ),
+    defect(
+        "place-lost-among-equals",
+        "what replaces the shown one of two values that replaced one record comes behind the other",
+        ("node.core.entities.writes:FieldWriter._place", "return max(rank - 1, 0)", "return rank"),
+    ),
+    defect(
+        "kept-place-refused",
+        "a value of another node that keeps a place by its rank is quarantined",
+        ("node.core.operations.content:Ground.may_rank", " or (path, rank + 1) in self.ranks", ""),
     ),
     defect(
         "conflict-not-raised-remotely",

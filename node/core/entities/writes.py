@@ -266,9 +266,9 @@ class FieldWriter:
             self._supersede[record.writer, record.clock] = record
 
     def add(self, path: Path, value: object, superseded: Sequence[FieldRecord]) -> None:
-        """Append a record. It takes the lowest rank among those it supersedes, so the first value stays the first."""
+        """Append a record. It takes the place of those it supersedes, so the first value stays the first."""
         stamp = self.author.stamp
-        rank = min((record.rank for record in superseded), default=stamp.accepted)
+        rank = self._place(path, superseded) if superseded else stamp.accepted
         self._fields.append(
             NewField(
                 path,
@@ -281,6 +281,21 @@ class FieldWriter:
                 min(rank, stamp.accepted),
             )
         )
+
+    def _place(self, path: Path, superseded: Sequence[FieldRecord]) -> int:
+        """The rank of what supersedes these: the lowest of theirs, or one less where that is also another's.
+
+        Two sides that replaced one record on two nodes have one rank, and of those the first is accepted first. What
+        replaces the shown one is accepted last, so only a lower rank keeps its place.
+        """
+        rank = min(record.rank for record in superseded)
+        strategy, siblings = self.policy.strategy, self.document.fields.get(path, ())
+        if strategy.first_written and len(siblings) > len(superseded):
+            gone = {record.id for record in superseded}
+            shown, *others = strategy.ordered(siblings)
+            if shown.id in gone and any(record.rank == rank and record.id not in gone for record in others):
+                return max(rank - 1, 0)
+        return rank
 
     def plan(self, named: Iterable[str]) -> Plan:
         """All that was collected. named: top-level fields the operation names."""

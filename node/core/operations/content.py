@@ -214,11 +214,11 @@ class Ground:
         return self.document.siblings(path)
 
     def may_rank(self, record: FieldRecord) -> bool:
-        """Whether a record has its own rank, or that of one which it replaces."""
-        rank = record.rank
-        if rank == record.accepted or (record.path, rank) in self.ranks:
+        """Whether a record has its own rank, that of one which it replaces, or one less (`FieldWriter._place`)."""
+        rank, path = record.rank, record.path
+        if rank == record.accepted or (path, rank) in self.ranks or (path, rank + 1) in self.ranks:
             return rank <= record.accepted
-        return rank < record.accepted and self.gone and self.entity.ranked_from(record.path, record.accepted) <= rank
+        return rank < record.accepted and self.gone and self.entity.ranked_from(path, record.accepted) <= rank + 1
 
 
 def _says(ground: Ground, write: Write, remote: RemoteOperation) -> Says:

@@ -112,6 +112,61 @@ def test_a_contested_customer_field_keeps_its_first_value_until_somebody_decides
     assert evening.open() == [[], [], []]
 
 
+def both_write_the_phone(evening: Evening) -> str:
+    """On two sides, "2" before "3". Returns the id of their conflict."""
+    evening.begin("customers", {"phone": "1", "name": "Rita"})
+    evening.left.do("customers", "x", "UPDATE", {"phone": "2"})
+    evening.right.world.advance(5)
+    evening.right.do("customers", "x", "UPDATE", {"phone": "3"})
+    evening.meet()
+    ((conflict_id,), *_) = evening.open()
+    return conflict_id
+
+
+def disputed(evening: Evening) -> list[str]:
+    """The phones of the conflict that was told of last, the shown one first."""
+    evening.meet()
+    told = evening.conflicts(evening.right)[-1]["candidates"]
+    return [candidate["data"]["phone"] for candidate in told]
+
+
+@pytest.mark.parametrize("who", ["left", "centre"])
+def test_who_replaces_the_shown_value_of_a_contested_field_sees_its_own(evening: Evening, who: str) -> None:
+    """Both values replaced one record, so that neither was there before the other but by when it was accepted."""
+    both_write_the_phone(evening)
+    for phone in ("4", "5"):
+        getattr(evening, who).do("customers", "x", "UPDATE", {"phone": phone})
+        assert disputed(evening) == [phone, "3"]
+        assert evening.view("customers")["phone"] == phone
+
+
+def test_of_two_who_replace_the_shown_value_the_first_stays_also_with_its_next_write(evening: Evening) -> None:
+    both_write_the_phone(evening)
+    evening.part()
+    evening.left.do("customers", "x", "UPDATE", {"phone": "4"})
+    evening.centre.world.advance(5)
+    evening.centre.do("customers", "x", "UPDATE", {"phone": "5"})
+    assert disputed(evening) == ["4", "5", "3"]
+    evening.left.do("customers", "x", "UPDATE", {"phone": "6"})
+    assert disputed(evening) == ["6", "5", "3"]
+    assert evening.view("customers")["phone"] == "6"
+
+
+def test_what_came_before_a_decision_and_was_not_decided_about_stays_behind_it(evening: Evening) -> None:
+    evening.begin("customers", {"phone": "1"})
+    for terminal, phone in ((evening.left, "2"), (evening.centre, "3"), (evening.right, "4")):
+        terminal.do("customers", "x", "UPDATE", {"phone": phone})
+        for world in evening.mesh.worlds:
+            world.advance(5)
+    evening.mesh.wires[0].connect()
+    evening.mesh.settle(lambda: sum(t.receive() for t in evening.terminals), reconnect=False)
+    decided = evening.conflicts(evening.left)[-1]["id"]
+    evening.meet()
+    evening.left.send({"type": "conflict_resolution", "conflict_id": decided, "resolution": "accept_local"})
+    assert disputed(evening) == ["2", "4"]
+    assert evening.view("customers")["phone"] == "2"
+
+
 def test_a_cashier_conflict_is_open_everywhere_until_one_person_resolves_it_once(evening: Evening) -> None:
     evening.begin("cashier_operations", {"type": "withdrawal", "amount": 100})
     evening.left.do("cashier_operations", "x", "UPDATE", {"amount": 150})

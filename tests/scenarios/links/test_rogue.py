@@ -215,20 +215,27 @@ def test_an_update_that_does_what_its_operation_does_not_say_is_kept_and_not_app
     assert not store.rogue.closed
 
 
-@pytest.mark.parametrize(("rank", "applied"), [(1, False), (None, True)])
+@pytest.mark.parametrize(("less", "applied"), [(0, True), (1, True), (2, False)])
 def test_a_rank_is_that_of_a_record_which_was_there_also_when_it_is_gone(
-    store: Store, rank: int | None, applied: bool
+    store: Store, less: int, applied: bool
 ) -> None:
     document = store.rogue.document(CUSTOMER)  # as it is before the next change
     (phone,) = document.siblings(("phone",))
     store.pos.do(*CUSTOMER, "UPDATE", {"phone": "3"})
     store.settle()
     store.before = shown(store.hub)
-    store.play(
-        store.rogue.operation(
-            CUSTOMER, {"phone": "9"}, [(("phone",), "9")], record={"rank": phone.rank if rank is None else rank}
-        )
-    )
+    write = [(("phone",), "9")]
+    store.play(store.rogue.operation(CUSTOMER, {"phone": "9"}, write, record={"rank": phone.rank - less}))
+    assert store.unchanged != applied
+    assert len(store.reasons) == (not applied)
+
+
+@pytest.mark.parametrize(("less", "applied"), [(1, True), (2, False)])
+def test_a_rank_is_less_by_one_where_it_keeps_a_place(store: Store, less: int, applied: bool) -> None:
+    """It may be needed wherever somebody else has a value of this rank, which need not have come here."""
+    (phone,) = store.rogue.document(CUSTOMER).siblings(("phone",))
+    write = [(("phone",), "9")]
+    store.play(store.rogue.operation(CUSTOMER, {"phone": "9"}, write, record={"rank": phone.rank - less}))
     assert store.unchanged != applied
     assert len(store.reasons) == (not applied)
 
