@@ -180,27 +180,60 @@ class Stand:
         """Without a bystander, whose rows come to the node too, and with few questions; without the node's start."""
         node, used = FleetNode(self.folder, "alone", "--upstream", hub.url), hub.cpu_s()
         try:
-            started = _fill(node, SELDOM_ASKED_S)
+            seen: list[Filled] = []
+            started = _fill(node, SELDOM_ASKED_S, lambda rows: seen.append(Filled(rows, hub.cpu_s(), node.cpu_s())))
             self._tell("first-sync alone, CPU s of the hub", hub.cpu_s() - used)
             self._tell("first-sync alone, CPU s of the node", node.cpu_s() - started)
+            for name, later in last_by_first(seen).items():
+                self._tell(f"first-sync alone, {name}, a row of the last third by one of the first", later)
         finally:
             node.stop()
 
 
-def _fill(node: FleetNode, asked_s: float) -> float:
-    """Start a node, and wait until its first synchronisation is over. Returns the CPU s that its start took."""
+@frozen
+class Filled:
+    """How many rows of the history were there, and the CPU s that both nodes had used."""
+
+    rows: int
+    hub: float
+    node: float
+
+
+def last_by_first(seen: Sequence[Filled]) -> dict[str, float]:
+    """What a row cost in the last third of a history by what one cost in the first; nothing of a short one.
+
+    Both are of one run, some seconds or minutes apart, so what else the machine does matters less.
+    """
+    way = list({at.rows: at for at in seen if at.rows}.values())
+    third = len(way) // 3
+    if not third:
+        return {}
+    first, last = (way[0], way[third]), (way[-1 - third], way[-1])
+    hub = [(end.hub - begin.hub) / (end.rows - begin.rows) for begin, end in (first, last)]
+    node = [(end.node - begin.node) / (end.rows - begin.rows) for begin, end in (first, last)]
+    return {"the hub": hub[1] / hub[0], "the node": node[1] / node[0]}
+
+
+def _fill(node: FleetNode, asked_s: float, look: Callable[[int], None] = lambda _: None) -> float:
+    """Start a node, and wait until its first synchronisation is over. Returns the CPU s that its start took.
+
+    look: called with the rows of the history that are there, each time it is asked.
+    """
     node.start()
     started = node.cpu_s()
-    until(lambda: _synchronised(node), "the first synchronisation", LONG_S, asked_s)
+
+    def synchronised() -> bool:
+        sync = node.links()["first_sync"]
+        if sync is None:
+            return False
+        look(sync["operations"])
+        return bool(sync["phase"] == "over")
+
+    until(synchronised, "the first synchronisation", LONG_S, asked_s)
     wrong = parked([node])
     if wrong is not None:
         raise RuntimeError(wrong)
     return started
-
-
-def _synchronised(node: FleetNode) -> bool:
-    sync = node.links()["first_sync"]
-    return sync is not None and sync["phase"] == "over"
 
 
 def _at_once(node: FleetNode, path: str) -> None:
