@@ -192,6 +192,23 @@ class Ledger:
                     for pair in ((one, two) for one in here for two in there if one != two):
                         yield Moved(terminal_of(operation), line, pair, frozenset([terminal_of(other)]))
 
+    def changed_among(self, fields: Iterable[str], operation: str, place: tuple[str, ...]) -> list[str]:
+        """Those of a line's fields that the author of an operation changed; all where that is not known.
+
+        place: the order, its list, the line's id. Who changes a list sends all of it: its node may take what was on
+        the screen for a change, where it does not know what was.
+        """
+        meant, edit, fields = self.meant.get(operation), self.edits.get(operation), [*fields]
+        order, line = place[0], place[2] if len(place) == 3 else None
+        if meant is None or line is None or order not in meant.entities or meant.adds == (order, line):
+            return fields
+        changed = set()
+        if meant.changes == (order, line):
+            changed |= {"quantity"} if meant.quantity else set()
+            changed |= {"status"} if meant.status is not None else set()
+            changed |= {edit.field.rpartition("/")[2]} if edit is not None else set()
+        return [name for name in fields if name in changed]
+
     def _put(self, meant: Mapping[str, Meant], removal: str, left: str, line: str) -> list[str]:
         """The orders to which who removed a line from one added it with that, as far as that can be judged."""
         by, number = terminal_of(removal), _number(removal)

@@ -335,7 +335,7 @@ class Checks:
             *operation_rules.replaced(rows, by_name, ledger, silent),
             *operation_rules.ranked([*everywhere, *only_archived], entities),
             *operation_rules.kept(everywhere, entities),
-            *operation_rules.told(machines[0].logged("notice")),
+            *operation_rules.told(machines[0].logged("notice"), ledger),
             *(operation_rules.in_two(moved, views[machines[0].node_id]["orders"], notices) if ledger.exact else ()),
             *operation_rules.disputed(
                 everywhere,

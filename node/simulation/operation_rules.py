@@ -371,11 +371,12 @@ def in_two(
             yield f"{one} is in both orders, and only {sorted(heard)} are told"
 
 
-def told(notices: Iterable[LogRow]) -> Iterator[str]:
+def told(notices: Iterable[LogRow], ledger: Ledger) -> Iterator[str]:
     """Everybody whose value lost by rule is told. Copies of one operation, under two writers, are no loss of it.
 
     A field of a line that somebody changed is decided by itself, and told of by itself, whatever became of the line:
-    whoever is told that it lost needs not be told again, and of whoever prevailed in it nothing was lost.
+    whoever is told that it lost needs not be told again, and of whoever prevailed in it nothing was lost. Nor was of
+    whoever left it as it was, and changed another one or another line.
     """
     found = [(notice.targets, orjson.loads(notice.message).get("conflict")) for notice in notices]
     settled = [(to, one) for to, one in found if one is not None and one["state"] == "settled"]
@@ -394,7 +395,10 @@ def told(notices: Iterable[LogRow]) -> Iterator[str]:
         for operation, said in sides:
             if operation in prevailing or operation[0] in to:
                 continue
-            if not all((*operation, (*path, name)) in decided for name in _apart(path, said, shown)):
+            apart = ledger.changed_among(
+                _apart(path, said, shown), name_of(*operation), (conflict["entity_id"], *path)
+            )
+            if not all((*operation, (*path, name)) in decided for name in apart):
                 yield f"{operation[0]} is not told that it lost {conflict['id']}"
 
 

@@ -208,7 +208,7 @@ def settled(to: str, path: tuple[str, ...], **sides: dict[str, Any]) -> LogRow:
         {"terminal_id": terminal, "operation_id": "op-1", "data": {"items": [{"id": "i", **said}], "version": number}}
         for number, (terminal, said) in enumerate(sides.items(), 1)
     ]
-    conflict = {"id": "c", "state": "settled", "path": path, "candidates": candidates}
+    conflict = {"id": "c", "state": "settled", "entity_id": "one", "path": path, "candidates": candidates}
     message = orjson.dumps({"conflict": {**conflict, "local_data": candidates[0]["data"]}})
     return LogRow(1, "notice", 0, "orders", "one", "c", targets=tuple(to), message=message)
 
@@ -218,19 +218,19 @@ DONE, SENT = {"status": "preparing"}, {"status": "sent"}
 
 
 def test_whose_value_is_not_shown_is_told() -> None:
-    assert [*told([settled("", STATUS, t=DONE, u=SENT)])]
-    assert not [*told([settled("u", STATUS, t=DONE, u=SENT)])]
-    assert not [*told([settled("", STATUS, t=SENT, u=SENT)])]
+    assert [*told([settled("", STATUS, t=DONE, u=SENT)], Ledger())]
+    assert not [*told([settled("u", STATUS, t=DONE, u=SENT)], Ledger())]
+    assert not [*told([settled("", STATUS, t=SENT, u=SENT)], Ledger())]
 
 
 def test_a_field_of_a_line_is_decided_by_itself_and_so_told() -> None:
     """Of the line as a whole t's is shown, and u has changed the status."""
     line = settled("", LINE, t={"quantity": 2, **SENT}, u={"quantity": 2, **DONE})
-    assert [*told([line])]
-    assert not [*told([line, settled("u", STATUS, t=SENT, u=DONE)])]
-    assert not [*told([line, settled("t", STATUS, u=DONE, t=SENT)])], "u lost nothing"
+    assert [*told([line], Ledger())]
+    assert not [*told([line, settled("u", STATUS, t=SENT, u=DONE)], Ledger())]
+    assert not [*told([line, settled("t", STATUS, u=DONE, t=SENT)], Ledger())], "u lost nothing"
     also_another_quantity = settled("", LINE, t={"quantity": 3, **SENT}, u={"quantity": 2, **DONE})
-    assert [*told([also_another_quantity, settled("t", STATUS, u=DONE, t=SENT)])]
+    assert [*told([also_another_quantity, settled("t", STATUS, u=DONE, t=SENT)], Ledger())]
 
 
 def test_what_somebody_said_that_it_had_read_is_not_forgotten() -> None:
@@ -239,6 +239,35 @@ def test_what_somebody_said_that_it_had_read_is_not_forgotten() -> None:
     ledger.forget(["u/1"])
     assert not ledger.edits["u/1"].seen
     assert ledger.read("u/1") == {"t/1"}
+
+
+@pytest.mark.parametrize(
+    ("changed", "lost"),
+    [(("quantity",), False), (("note",), False), (("status",), True), (("quantity", "status"), True)],
+)
+def test_who_left_a_field_of_a_line_as_it_was_lost_nothing_in_it(changed: tuple[str, ...], lost: bool) -> None:
+    """u sends all of the line, and t has changed the status meanwhile."""
+    ledger, line = Ledger(), ("one", "i")
+    quantity, status = Decimal("quantity" in changed), "sent" if "status" in changed else None
+    ledger.meant["u/op-1"] = Meant(changes=line, quantity=quantity, status=status)
+    if "note" in changed:
+        ledger.edits["u/op-1"] = Edit(("orders", "one"), "items/i/note", "n-1", frozenset(), whole=False)
+    found = settled("", LINE, t={"quantity": 2, **DONE}, u={"quantity": 2, **SENT})
+    assert bool([*told([found], ledger)]) == lost
+
+
+def test_who_changed_another_line_lost_nothing_in_this_one() -> None:
+    """All lines are sent with it. Who put this one there has said what it is."""
+    found, ledger = settled("", LINE, t={"quantity": 2, **DONE}, u={"quantity": 2, **SENT}), Ledger()
+    for meant, lost in (
+        (Meant(changes=("one", "j"), quantity=Decimal(1)), False),
+        (Meant(removes=("one", frozenset("j"))), False),
+        (Meant(adds=("one", "j"), quantity=Decimal(1)), False),
+        (Meant(adds=("one", "i"), quantity=Decimal(1)), True),
+        (Meant(changes=("another", "j"), quantity=Decimal(1)), True),
+    ):
+        ledger.meant["u/op-1"] = meant
+        assert bool([*told([found], ledger)]) == lost, meant
 
 
 def brought(seen: frozenset[str], fields: dict[str, Any] | None, *others: str) -> list[str]:
