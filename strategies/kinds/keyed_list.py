@@ -3,10 +3,11 @@
     (field,)               `[]`, or the whole list where its elements have no keys
     (field, key)           [place, element], [place, element, {counter: moved}] or [place, element, {...}, moves];
                            places.py says what a place is, and `moves` is how often the line was put elsewhere
-    (field, key, name)     [value], or [] where the field was taken off: a field that was changed since
+    (field, key, name)     [value], or [] where it was taken off: a `progress`, or a field that was changed since
 
 The element at (field, key) is the line as it was added. A change of one of its fields is a register of its own, so
-that two who change two fields of one line meet nowhere, and the strategy decides about one field at a time. Who
+that two who change two fields of one line meet nowhere, and the strategy decides about one field at a time. A
+`progress` has one from the first on: two may add one line at once, and the most advanced status is to be shown. Who
 changes a line also writes the element again, as it has it, so that a removal that had not seen the change does not
 take the line away. Of elements that differ, the fields with a register are not compared. Of several places the one
 that was moved most often counts, so who changes a line does not put it back to where it was.
@@ -92,6 +93,7 @@ class KeyedList(Register):
             name: OF_A_LINE[of.kind](of) for name, of in declared.fields.items() if of.kind in OF_A_LINE
         }
         self.counted = [name for name, kind in self.kinds.items() if kind.counts]
+        self.ranked = [name for name, kind in self.kinds.items() if isinstance(kind, Progress)]
         self._said_last: tuple[object, dict[str, object] | None] = (None, None)
 
     def problem(self, field: str) -> str | None:
@@ -255,6 +257,9 @@ class KeyedList(Register):
                 total = count_after(write.document, counter_name((*path, name)), ABSENT, settlements).moved
                 if total:
                     moved[name] = total_of(total)
+            for name in self.ranked:
+                if name in element:
+                    write.add((*path, name), [element[name]], write.supersede((*path, name)))
         write.add(path, _value(place, element, moved, 0), write.supersede(path))
 
     def _forget_ended(self, write: Write, field: str, elements: Mapping[str, object]) -> None:
@@ -342,7 +347,10 @@ class KeyedList(Register):
     def side(self, record: FieldRecord) -> dict[str, object]:
         if len(record.path) == 1:
             return {record.path[0]: record.value}
-        return {record.path[0]: [self._said(record)]}
+        said = self._said(record)
+        if len(record.path) == 2 and isinstance(said, dict):
+            said = {name: value for name, value in said.items() if name not in self.ranked}  # each is told by itself
+        return {record.path[0]: [said]}
 
     def said(self, record: FieldRecord, field: str) -> object:
         return self._said(record) if len(record.path) > 1 else record.value

@@ -29,6 +29,10 @@ NAMES = f"{FAILURES}/test_names_in_turns.py"
 AS_AFTERWARDS = f"{NAMES}::test_what_comes_under_its_name_is_decided_as_if_it_came_afterwards"
 
 SCENARIOS = {
+    "status-only-in-its-line": (
+        f"{MERGING}/test_lines.py"
+        "::test_of_a_line_that_two_add_at_once_the_most_advanced_status_is_shown_and_the_other_told"
+    ),
     "line-known-by-one-of-two": (
         f"{KNOWLEDGE}/test_strangers.py"
         "::test_a_quantity_that_was_refused_behind_another_write_is_known[False-1-a note]"

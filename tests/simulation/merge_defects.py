@@ -6,6 +6,11 @@ from tests.simulation.slips import defect
 
 MERGE = (
     defect(
+        "status-only-in-its-line",
+        "the status of a line has a register only once somebody changed it, so of two who add the line one is lost",
+        ("strategies.kinds.keyed_list:KeyedList._add", "for name in self.ranked:", "for name in ():"),
+    ),
+    defect(
         "sibling-dropped",
         "of two concurrent writes the one that comes second from another node replaces the first in memory",
         (

@@ -219,6 +219,31 @@ def test_a_status_of_a_line_does_not_go_back_by_itself(tmp_path: Path) -> None:
     table.mesh.close()
 
 
+WAYS_UP = [("sent",), ("ready",), ("sent", "ready"), ("sent", "served"), ("ready", "served")]
+
+
+@pytest.mark.parametrize("here", WAYS_UP, ids="-".join)
+@pytest.mark.parametrize("there", WAYS_UP, ids="-".join)
+def test_of_a_line_that_two_add_at_once_the_most_advanced_status_is_shown_and_the_other_told(
+    table: Table, here: tuple[str, ...], there: tuple[str, ...]
+) -> None:
+    """Each adds it, and may then change it, without having seen what the other did."""
+    for client, statuses in ((table.ana, here), (table.bia, there)):
+        for status in statuses:
+            wine = {"id": "3", "name": f"Vinho ({client.name})", "quantity": 1, "status": status}
+            client.write("orders", "o", "UPDATE", {"items": [BEER, FISH, wine]})
+    table.meet()
+    ranks = ["sent", "ready", "served"]
+    lower, most = sorted((here[-1], there[-1]), key=ranks.index)
+    assert table.items[2]["status"] == most
+    loser = table.ana if here[-1] == lower else table.bia
+    told = {client: [m["conflict"] for m in client.of("sync_conflict")] for client in table.clients}
+    assert any(one["path"][-1] == "status" for one in told[loser]) == (lower != most)
+    names = [one for client in table.clients for one in told[client] if one["path"][-1] == "3"]
+    assert names, "of the two names one is shown"
+    assert not any("status" in side["data"]["items"][0] for one in names for side in one["candidates"])
+
+
 def test_a_stale_copy_of_a_line_takes_nothing_back(table: Table) -> None:
     for status in ("ready", "served"):
         table.writes(table.ana, {"status": status, "note": f"mesa {status}"}, {"note": "com coentro"})
