@@ -59,7 +59,8 @@ class Violation(Exception):
 @define
 class Grant:
     """The lease an authority granted last on one entity. until_ms: on the authority's monotonic clock, in the life of
-    its process that began with `start`. ends_ms: the same in simulated time. offset_ms: how its clock was set."""
+    its process that began with `start`. ends_ms: the same in simulated time. offset_ms: how its clock was set
+    when it granted it."""
 
     terminal: str
     lock_id: str
@@ -158,10 +159,11 @@ class Checks:
                     raise Violation(f"{authority}: the lease of {grant.terminal} on {' '.join(key)} is cut short")
 
     def _runs(self, machine: Machine, grant: Grant) -> bool:
-        """Whether a lease must still hold. After a restart its rest is measured by the wall clock."""
+        """Whether a lease must still hold. At a restart its rest is measured by the wall clock."""
         if grant.start == machine.starts:
             return machine.now().mono_ms < grant.until_ms - LATE_MS
-        return machine.offset_ms == grant.offset_ms and machine.clockwork.now_ms < grant.ends_ms - LATE_MS
+        since = machine.set_at_start[grant.start :]
+        return all(ms == grant.offset_ms for ms in since) and machine.clockwork.now_ms < grant.ends_ms - LATE_MS
 
     def _causes(self, machine: Machine, group: Group) -> Iterator[str]:
         """Stored positions: not of nodes that were set back, which may learn it late, and compare what they hold."""
@@ -205,8 +207,11 @@ class Checks:
         lease = machine.core.replica.locks.leases.get((lock.entity_type, lock.entity_id))
         same = lease is not None and (lease.lock_id, lease.expires_ms) == (lock.lock_id, lock.expires_ms)
         until = lease.deadline_mono_ms if lease is not None and same else now.mono_ms
-        ends_ms = machine.clockwork.now_ms + until - now.mono_ms
-        self._grants[key] = Grant(lock.terminal_id, lock.lock_id, until, machine.starts, ends_ms, machine.offset_ms)
+        left_ms = until - now.mono_ms
+        set_since_ms = now.wall_ms + left_ms - lock.expires_ms  # its clock may be set before a lease is stored
+        offset_ms = machine.offset_ms - (set_since_ms if abs(set_since_ms) > LATE_MS else 0)
+        ends_ms = machine.clockwork.now_ms + left_ms
+        self._grants[key] = Grant(lock.terminal_id, lock.lock_id, until, machine.starts, ends_ms, offset_ms)
 
     def _bounded(self, machine: Machine) -> None:
         core, limits = machine.core, machine.config.limits

@@ -64,7 +64,8 @@ class Machine:
     failed: Callable[[Machine, Group], None] = lambda machine, group: None
     booted: Callable[[Machine], None] = lambda machine: None
     alive: bool = False
-    starts: int = 0
+    set_at_start: list[int] = field(factory=list)
+    """How its clock was set at each start."""
     core: Core = field(init=False)
     disk: SlowDisk = field(init=False)
     store: Store = field(init=False)
@@ -93,6 +94,10 @@ class Machine:
 
     def __attrs_post_init__(self) -> None:
         self.door = Door(self)
+
+    @property
+    def starts(self) -> int:
+        return len(self.set_at_start)
 
     @property
     def node_id(self) -> str:
@@ -133,7 +138,7 @@ class Machine:
         note_config(store, self.config)
         self.core = disk.core = begin(boot, self.config, self._around, epoch=store.epoch, writer=writer)
         self.alive = True
-        self.starts += 1
+        self.set_at_start.append(self.offset_ms)
         self.transcript.note(self.node_id, f"starts with {boot.head} rows")
         self.booted(self)
         self.door.open()
