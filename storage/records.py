@@ -217,6 +217,7 @@ class CursorRow:
     confirms: whether it has ever sent a `sync_confirmation`.
     clock: what is known of its clock, as `node/core/terminal_clocks.py` stores it; "" for nothing.
     online: it was connected then.
+    anew: it has begun here with an empty screen, so it shows of this log what it has confirmed.
     """
 
     terminal_id: str
@@ -228,6 +229,7 @@ class CursorRow:
     confirms: bool = False
     clock: str = ""
     online: bool = False
+    anew: bool = False
 
 
 @frozen

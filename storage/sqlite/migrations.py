@@ -257,6 +257,12 @@ def m018_first_attempts(db: Database) -> None:
     )
 
 
+@migrations()
+def m019_anew(db: Database) -> None:
+    """Whether a terminal began here with an empty screen."""
+    db.execute("ALTER TABLE cursors ADD COLUMN anew INTEGER NOT NULL DEFAULT 0")
+
+
 def migrate(db: Database, path: str, keep: Callable[[str], None] = lambda step: None) -> None:
     """Bring the schema up to date. Raises StorageError for a database of a newer Comanda.
 

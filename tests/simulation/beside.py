@@ -127,6 +127,10 @@ SCENARIOS = {
         f"{KNOWLEDGE}/test_evidence.py"
         "::test_a_chain_has_not_read_more_when_what_it_began_with_is_confirmed_late[list-True]"
     ),
+    "began-anew-forgotten": (
+        f"{KNOWLEDGE}/test_moves.py"
+        "::test_what_a_tablet_did_not_read_where_it_began_anew_is_sent_to_it_elsewhere[nothing-asked-it comes again]"
+    ),
     "own-write-before-what-comes-again": (
         f"{KNOWLEDGE}/test_moves.py"
         "::test_its_own_write_is_known_when_it_is_told_late_that_it_was_elsewhere[counter-later]"

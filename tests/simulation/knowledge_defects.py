@@ -221,6 +221,16 @@ KNOWLEDGE = (
         ),
     ),
     defect(
+        "began-anew-untold",
+        "a tablet that began anew at a node, and left it before it was shown everything, is never shown the rest",
+        ("node.core.links.travellers:Travellers._own", "if anew else held", "if False else held"),
+    ),
+    defect(
+        "began-anew-forgotten",
+        "the same where it came there once more before it left",
+        ("node.core.sessions.sessions:Sessions.connect", "anew=known.anew,", "anew=full,"),
+    ),
+    defect(
         "reason-stays-here",
         "why a conflict was decided so is told at the node where it was decided alone",
         (

@@ -60,6 +60,7 @@ FOUND = {
     59315: "who had seen one of two deletions and created the entity again lost what it wrote",
     59638: "a value that was brought back, and sent only after its author had read on, was not shown to it again",
     59677: "who confirmed again after a whole window had gone by had read all of it, and its screen stayed as it was",
+    63831: "what a terminal had not been shown where it began anew was not shown to it where it had been before",
     61803: "who replaced the shown one of two values, which both had replaced one, was shown the other",
     153: "what was sent a second time covered what had been written in between, for good",
 }

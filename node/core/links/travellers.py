@@ -5,7 +5,8 @@ log of each linked node at each of its own rows. So "it has seen my log up to he
 to there", in the other node's own numbers. What a node hears so it passes on in the numbers of its other neighbours.
 
 The same message says how far the other log was held where the terminal was: what lies behind that it was not shown
-there, so a node that had sent it more sends that again.
+there, so a node that had sent it more sends that again. Where it began with an empty screen, that is what it has
+confirmed there: it may have left before it was shown the rest.
 
 A node tells this when a terminal leaves and when a link comes up, so it is mostly there before the terminal is. Where
 a terminal comes that was not here last, the links are asked, and its first write waits for their answers.
@@ -52,12 +53,15 @@ MOST_QUESTIONS = 1_000
 class OwnTerminals(Protocol):
     """The terminals that are or were connected to this node."""
 
-    def last_here(self, terminals: Iterable[str] | None, /) -> Mapping[str, tuple[int, Sequence[int]]]:
-        """When each was last here, and how far it has seen this log. terminals: which; None for all."""
+    def last_here(self, terminals: Iterable[str] | None, /) -> Mapping[str, tuple[int, Sequence[int], bool]]:
+        """When each was last here, how far it has seen this log, and whether it began here with an empty screen.
+
+        terminals: which; None for all.
+        """
         ...
 
     def was_elsewhere(self, terminal_id: str, seen_ms: int, held: Sequence[int], /) -> None:
-        """A terminal was at another node, which held this log up to `held` by then."""
+        """A terminal was at another node, which held this log up to `held` by then, and could show it that."""
         ...
 
 
@@ -103,12 +107,13 @@ class Travellers:
     def _up(self) -> list[Peer]:
         return [link for link in self.links.values() if link.state == "up"]
 
-    def _own(self, link: Peer, here: Mapping[str, tuple[int, Sequence[int]]]) -> list[Visit]:
-        held, clock = link.whole_upto, self._clock
-        return [
-            Visit(terminal, self.node.node_id, seen_ms, held, link.held_at.translated(positions), clock(terminal))
-            for terminal, (seen_ms, positions) in islice(here.items(), MOST_TERMINALS)
-        ]
+    def _own(self, link: Peer, here: Mapping[str, tuple[int, Sequence[int], bool]]) -> list[Visit]:
+        held, visits = link.whole_upto, []
+        for terminal, (seen_ms, positions, anew) in islice(here.items(), MOST_TERMINALS):
+            knew = link.held_at.translated(positions)
+            shown = tuple(map(min, held, knew)) if anew else held
+            visits.append(Visit(terminal, self.node.node_id, seen_ms, shown, knew, self._clock(terminal)))
+        return visits
 
     def _others(self, link: Peer, visits: Iterable[Visit]) -> list[Visit]:
         """Visits at other nodes, in rows of a link's log."""

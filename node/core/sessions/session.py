@@ -128,6 +128,8 @@ class Session:
     watches: bool
     """Whether it is told figures, as monitors are."""
     breaks_locks: bool
+    anew: bool
+    """The terminal has begun here with an empty screen, on this connection or before."""
     delivery: Delivery[TerminalFeed]
     connection: Connection
     shared: Shared

@@ -93,9 +93,9 @@ class Sessions:
         nothing, head = (NO_POSITION,) * CLASSES, self.shared.log.head
         reached = nothing if known is None else known.positions
         if known is None:
-            known = CursorRow(terminal_id, identity.terminal_type, None, nothing, now.wall_ms)
+            known = CursorRow(terminal_id, identity.terminal_type, None, nothing, now.wall_ms, anew=full)
         elif full:  # it keeps nothing of what it was sent
-            known = evolve(known, positions=nothing, sent=nothing)
+            known = evolve(known, positions=nothing, sent=nothing, anew=True)
             self.cursors.sendings.pop(terminal_id, None)
             self.shared.replica.knowledge.keeps_nothing(terminal_id)
         window = Window.of(known, bounds.window_rows)
@@ -128,6 +128,7 @@ class Sessions:
             allowed=allowed,
             watches=monitor and rights.may("read", METRICS),
             breaks_locks=permissions.breaks_locks,
+            anew=known.anew,
             delivery=delivery,
             connection=connection,
             shared=self.shared,
@@ -190,13 +191,18 @@ class Sessions:
 
     # ------------------------------------------------------------------ terminals that go elsewhere
 
-    def last_here(self, terminals: Iterable[str] | None) -> Mapping[str, tuple[int, Sequence[int]]]:
-        """When each was last here (Unix milliseconds), and how far it has seen this log. terminals: None for all."""
+    def last_here(self, terminals: Iterable[str] | None) -> Mapping[str, tuple[int, Sequence[int], bool]]:
+        """When each was last here (Unix milliseconds), how far it has seen this log, and whether it began here anew.
+
+        terminals: None for all.
+        """
         self.note_cursors(every=False)
         rows, now_ms = self.cursors.terminals, self.shared.around.clock().wall_ms
         found = rows.values() if terminals is None else [rows[name] for name in terminals if name in rows]
         online = self.online
-        return {r.terminal_id: (now_ms if r.terminal_id in online else r.last_seen_ms, r.positions) for r in found}
+        return {
+            r.terminal_id: (now_ms if r.terminal_id in online else r.last_seen_ms, r.positions, r.anew) for r in found
+        }
 
     def was_elsewhere(self, terminal_id: str, seen_ms: int, held: Sequence[int]) -> None:
         """A terminal was at another node, which held this log up to `held`.
@@ -243,6 +249,7 @@ class Sessions:
                 sent=window.ever_sent,
                 confirms=window.confirms,
                 online=not session.gone,
+                anew=session.anew,
             )
         )
         clocks.changed.discard(identity.terminal_id)

@@ -91,8 +91,8 @@ class Visit:
     """A terminal at a node.
 
     seen_ms: when it was last there, Unix milliseconds.
-    held, knew: how far that node held the receiver's log, and how far the terminal had seen it there. Rows of the
-        receiver's log, by priority class.
+    held, knew: how far that node held the receiver's log, and how far the terminal had seen it there. Of one that
+        began there with an empty screen `held` is no more than that. Rows of the receiver's log, by priority class.
     clock_ms: what is added to its timestamps to get the store's time; None where nothing is known.
     """
 

@@ -11,7 +11,7 @@ from crdt import hlc
 from node.core.links.link import Link
 from node.core.links.travellers import ANSWER_MS
 from tests.archives import archive
-from tests.harness import Client
+from tests.harness import Client, settle_all
 from tests.mesh import Mesh, each_operation
 from tests.scenarios.knowledge.test_evidence import COUNTER, FIRST, KINDS, SECOND, dishes, outcome
 
@@ -268,6 +268,53 @@ def test_what_came_damaged_where_a_tablet_began_anew_is_sent_to_it_elsewhere(
         back.connect()
     calm(mesh, back)
     assert back.shown("customers") == {"c": {"name": "c"}, "d": {"name": "d"}}
+    mesh.close()
+
+
+@pytest.mark.walk(4)
+@pytest.mark.parametrize("then", ["", "it comes again", "the node crashes"])
+@pytest.mark.parametrize("told", [True, False], ids=["told", "asked"])
+@pytest.mark.parametrize("reads", [False, True], ids=["nothing", "what was there at first"])
+def test_what_a_tablet_did_not_read_where_it_began_anew_is_sent_to_it_elsewhere(
+    tmp_path: Path, reads: bool, told: bool, then: str
+) -> None:
+    """reads: what of it. then: what happens there before it leaves, or before that is told."""
+    mesh = Mesh(tmp_path, 2, [(1, 0, True)])
+    home, away = mesh.worlds
+    mesh.connect()
+    colleague, tablet = Client(home, "colleague").connect(), Client(home, "tablet").connect()
+    colleague.do("customers", "c", "CREATE", {"name": "c", "note": "x"})
+    calm(mesh, colleague, tablet)
+    mesh.wires[0].cut()
+    colleague.do("customers", "d", "CREATE", {"name": "d", "note": "x"})
+    calm(mesh, colleague, tablet, reconnect=False)
+    tablet.disconnect()
+    mesh.connect()
+    links = mesh.wires[0].links or ()
+    while {link.state for link in links} != {"up"}:
+        for direction, world in enumerate(mesh.worlds):
+            world.settle()
+            mesh.wires[0].step(direction)
+    anew = Client(away, "tablet").connect(full=True)
+    anew.numbers = tablet.numbers
+    if reads:
+        settle_all(away, [anew])
+    calm(mesh, colleague)
+    assert anew.shown("customers") == ({"c": {"name": "c", "note": "x"}} if reads else {})
+    if not told:
+        mesh.wires[0].cut()
+    anew.disconnect()
+    if then == "it comes again":
+        anew.connect().disconnect()
+    calm(mesh, colleague, reconnect=told)
+    if then == "the node crashes":
+        mesh.crash(1)
+    for name in "cd":
+        colleague.do("customers", name, "UPDATE", {"note": "y"})
+    mesh.connect()
+    back = to(home, anew).connect()
+    calm(mesh, colleague, back)
+    assert back.shown("customers") == colleague.shown("customers")
     mesh.close()
 
 

@@ -84,7 +84,7 @@ def test_the_hot_reads_use_an_index_and_need_no_sort(store: Store, sql: str, ind
 # ------------------------------------------------------------------ one version back
 
 UNDO = {
-    "m018_first_attempts": ["DROP TABLE refused"],
+    "m019_anew": ["ALTER TABLE cursors DROP COLUMN anew"],
 }
 """How to make of a database one of the schema before, with what is in it. A new step puts its own way back here."""
 
