@@ -388,7 +388,11 @@ class KeyedList(Register):
             return None, True
         return list(keyed(after.written[field], self.declared.key) or ()), True
 
-    def removed(self, record: FieldRecord, document: Document) -> object:
+    def removed(self, record: FieldRecord, document: Document, before: object) -> object:
+        """As it was shown: of a line that two changed, no record holds what both made of it."""
+        listed = self._elements(before) if len(record.path) == 2 else None
+        if listed is not None and record.path[1] in listed:
+            return listed[record.path[1]]
         element = element_of(record)
         if len(record.path) != 2 or not self.counted or not isinstance(element, dict):
             return element if len(record.path) == 2 else ABSENT

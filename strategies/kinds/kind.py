@@ -315,6 +315,9 @@ class Kind(Protocol):
         """
         ...
 
-    def removed(self, record: FieldRecord, document: Document) -> object:
-        """The element that goes with a removed record, kept so that a stale copy does not put it back; or ABSENT."""
+    def removed(self, record: FieldRecord, document: Document, before: object) -> object:
+        """The element that goes with a removed record, kept so that a stale copy does not put it back; or ABSENT.
+
+        before: what was shown of the field until then.
+        """
         ...

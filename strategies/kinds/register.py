@@ -90,7 +90,7 @@ class Register:
     def remembered(self, field: str, after: After, last: object) -> tuple[object, object] | None:
         return None
 
-    def removed(self, record: FieldRecord, document: Document) -> object:
+    def removed(self, record: FieldRecord, document: Document, before: object) -> object:
         return ABSENT
 
 

@@ -29,6 +29,9 @@ NAMES = f"{FAILURES}/test_names_in_turns.py"
 AS_AFTERWARDS = f"{NAMES}::test_what_comes_under_its_name_is_decided_as_if_it_came_afterwards"
 
 SCENARIOS = {
+    "removed-line-of-one-record": (
+        f"{MERGING}/test_lines.py::test_a_stale_list_does_not_bring_back_a_line_that_two_had_changed[1-change0]"
+    ),
     "status-only-in-its-line": (
         f"{MERGING}/test_lines.py"
         "::test_of_a_line_that_two_add_at_once_the_most_advanced_status_is_shown_and_the_other_told"

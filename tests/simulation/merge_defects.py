@@ -6,6 +6,15 @@ from tests.simulation.slips import defect
 
 MERGE = (
     defect(
+        "removed-line-of-one-record",
+        "a removed line is remembered as one of its records has it, and not as both who changed it made it",
+        (
+            "strategies.kinds.keyed_list:KeyedList.removed",
+            "if listed is not None and record.path[1] in listed:",
+            "if False:",
+        ),
+    ),
+    defect(
         "status-only-in-its-line",
         "the status of a line has a register only once somebody changed it, so of two who add the line one is lost",
         ("strategies.kinds.keyed_list:KeyedList._add", "for name in self.ranked:", "for name in ():"),

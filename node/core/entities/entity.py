@@ -296,7 +296,8 @@ class Entity:
             counted = kind.counted if isinstance(kind, KeyedList) else ()
             self.past.replaced(record, (brought, since), (seq, version), by, changed, counted)
             if len(record.path) > 1 and record.path not in changed:  # an element written anew is not gone
-                movements.record_removed(self.policy, self.document, record, brought, seq)
+                before = self.view.fields.get(record.path[0])  # the view follows later
+                movements.record_removed(self.policy, self.document, record, brought, seq, before)
         ranked, shares = self.policy.strategy.first_written, self.policy.shares
         for record in added:
             seqs[record.writer, record.clock] = seq

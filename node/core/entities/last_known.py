@@ -212,16 +212,16 @@ class Movements:
         return bool(self.of or self.gone)
 
     def record_removed(
-        self, policy: EntityPolicy, document: Document, record: FieldRecord, brought: int, seq: int
+        self, policy: EntityPolicy, document: Document, record: FieldRecord, brought: int, seq: int, before: object
     ) -> None:
         """Row `seq` removed a record that row `brought` had added.
 
-        If it is an element of a list, it is remembered.
+        If it is an element of a list, it is remembered. before: what was shown of the field until then.
         """
         if len(record.path) != 2:
             return
         field, key = record.path
-        element = policy.kinds.of(field).removed(record, document)
+        element = policy.kinds.of(field).removed(record, document, before)
         if element is ABSENT:
             return
         keys = self.gone.setdefault(field, {})

@@ -270,6 +270,21 @@ def test_a_line_that_somebody_changed_unseen_outlives_its_removal_whole(table: T
     assert table.items[0] == {**BEER, "note": "sem gelo", "quantity": 3}
 
 
+@pytest.mark.parametrize("change", [{"quantity": 3}, {"note": "sem gelo"}])
+def test_a_stale_list_does_not_bring_back_a_line_that_two_had_changed(table: Table, change: dict[str, Any]) -> None:
+    table.writes(table.ana, {"status": "ready"})
+    table.writes(table.bia, change)
+    table.meet()
+    table.writes(table.bia, {}, {"note": "com coentro"})  # it has written the list that it sends again
+    table.meet()
+    for wire in table.mesh.wires:
+        wire.cut()
+    table.writes(table.ana, None)
+    table.writes(table.bia, {}, {"seat": 2})
+    table.meet()
+    assert [item["id"] for item in table.items] == ["2"]
+
+
 def test_a_removed_line_is_gone_with_its_fields_and_begins_anew(table: Table) -> None:
     table.writes(table.ana, {"note": "sem gelo", "quantity": 4})
     table.meet()

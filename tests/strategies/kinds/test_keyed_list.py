@@ -179,8 +179,11 @@ def test_of_a_row_the_keys_that_its_author_wrote_are_remembered(
 
 
 def test_only_an_element_is_remembered_when_its_record_goes() -> None:
-    assert KeyedList().removed(record(("items", "a"), ["U", element("a")], 1), document_of()) == element("a")
-    assert KeyedList().removed(record(ITEMS, [], 1), document_of()) is ABSENT
+    of_a = record(("items", "a"), ["U", element("a")], 1)
+    changed = {**element("a"), "note": "no ice"}
+    assert KeyedList().removed(of_a, document_of(), [element("b")]) == element("a")
+    assert KeyedList().removed(of_a, document_of(), [element("b"), changed]) == changed
+    assert KeyedList().removed(record(ITEMS, [], 1), document_of(), [changed]) is ABSENT
 
 
 @pytest.mark.parametrize("key", [1, "1", "[1]", "[", '["[1]"]', "", "[1", -1, 2**62, "ação", "@group", "a/b"])
