@@ -90,6 +90,7 @@ BOUNDS = {
     "keyring.Keyring": "keyring.NODES, KEYS_OF_NODE, PROVEN",
     "last_known.Movements": "MOST_MOVEMENTS of each counter and list, MOST_LINES_COUNTED, MOST_OF_A_LINE",
     "links.Links._elsewhere": TERMINALS,
+    "links.Links._held_at": NODES,
     "links.Links.budgets": "links.MOST_BUDGETS",
     "links.Links.by_node": CONNECTED,
     "links.Links.minute": FIXED,

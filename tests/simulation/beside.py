@@ -229,6 +229,15 @@ SCENARIOS = {
         f"{KNOWLEDGE}/test_moves.py"
         "::test_a_tablet_that_visited_another_node_shows_what_its_own_node_shows[home-(False, False)-back first]"
     ),
+    "visit-forgotten-with-the-link": (
+        f"{KNOWLEDGE}/test_moves.py"
+        "::test_after_an_outage_a_tablet_that_was_elsewhere_is_sent_what_came_meanwhile_and_nothing_else"
+        "[before it is back]"
+    ),
+    "told-with-the-state": (
+        f"{KNOWLEDGE}/test_moves.py"
+        "::test_a_tablet_that_comes_back_from_elsewhere_with_nothing_is_told_what_is_for_it[1-unnoticed]"
+    ),
     "deletion-over-paid": f"{MERGING}/test_paid.py::test_nobody_takes_a_status_back_who_may_not[delete-unseen]",
     "unread-before-the-start": (
         f"{KNOWLEDGE}/test_evidence.py"

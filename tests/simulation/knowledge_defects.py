@@ -231,6 +231,16 @@ KNOWLEDGE = (
         ("node.core.sessions.sessions:Sessions.connect", "anew=known.anew,", "anew=full,"),
     ),
     defect(
+        "visit-forgotten-with-the-link",
+        "how far a terminal had seen a log is not known any more once the link was down",
+        ("node.core.links.links:Links.held_at_of", "if epoch != hello.epoch:", "if epoch is not hello:"),
+    ),
+    defect(
+        "told-with-the-state",
+        "who comes back with nothing is not told what was sent to it by name when it was gone",
+        ("node.core.sessions.sessions:Sessions.was_elsewhere", ", sent=_told(row, held)", ""),
+    ),
+    defect(
         "reason-stays-here",
         "why a conflict was decided so is told at the node where it was decided alone",
         (

@@ -188,6 +188,10 @@ class Host(Protocol):
         """Id of the other node -> how far its log was held when something came that could not be taken."""
         ...
 
+    def held_at_of(self, hello: Hello) -> HeldAt:
+        """How far the log of a node was held at rows of this one, over all its links since the start."""
+        ...
+
     @property
     def peers(self) -> Mapping[str, PeerRow]:
         """What is durably held of other nodes' logs, by node id."""

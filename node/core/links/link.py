@@ -237,6 +237,8 @@ class Link:
         after: for a class without a position, the last entity that the other side has.
         """
         self.state, self.was_up = "up", True
+        assert self.hello is not None
+        self.held_at = self.host.held_at_of(self.hello)
         self.held_at.note(self.node.replica.log.head, self.whole_upto)
         self.say_origins()
         self.node.replica.log.when_signed(partial(self.guarded, self._follow, upto, after))

@@ -17,6 +17,7 @@ from node.core.links.budget import MINUTE_MS, Budget
 from node.core.links.first_sync import FirstSync
 from node.core.links.hashes import Hashes
 from node.core.links.heads import Heads
+from node.core.links.held_at import HeldAt
 from node.core.links.host import Node, Peer
 from node.core.links.link import Link
 from node.core.links.neighbours import Neighbours
@@ -89,6 +90,8 @@ class Links:
     left_out: dict[str, tuple[int, ...]] = field(factory=dict, init=False)
     """Id of the other node -> how far its log was held when something came that could not be taken. A comparison that
     finds no difference ends it; so does a restart of this node."""
+    _held_at: dict[str, tuple[str, HeldAt]] = field(factory=dict, init=False)
+    """Id of the other node -> the epoch of its log, and how far that was held at rows of this one."""
     twins: list[str] = field(factory=list, init=False)
     """Reports of another live node with this node's id."""
     budgets: dict[str, Budget] = field(factory=dict, init=False)
@@ -184,6 +187,14 @@ class Links:
         self.heads.link_up(link)
         self.node.mark_changed()
 
+    def held_at_of(self, hello: Hello) -> HeldAt:
+        """As in Host."""
+        epoch, held_at = self._held_at.get(hello.node_id, ("", HeldAt()))
+        if epoch != hello.epoch:
+            held_at = HeldAt()
+            self._held_at[hello.node_id] = hello.epoch, held_at
+        return held_at
+
     def unlink(self, link: Link) -> None:
         """The connection of a link ended."""
         link.end()
@@ -213,6 +224,7 @@ class Links:
         What came since the last one is forgotten, so every link begins again from what is stored.
         """
         self.states_after.clear()
+        self._held_at.clear()
         if self.first_sync is not None:
             self.first_sync.after = 0
         self.close_all(INTERNAL_ERROR, "the node cannot store anything at the moment")

@@ -91,7 +91,7 @@ class Sessions:
         known = self.cursors.terminals.get(terminal_id)
         last_here_ms = None if known is None else known.last_seen_ms
         nothing, head = (NO_POSITION,) * CLASSES, self.shared.log.head
-        reached = nothing if known is None else known.positions
+        reached = nothing if known is None else _told(known, nothing)
         if known is None:
             known = CursorRow(terminal_id, identity.terminal_type, None, nothing, now.wall_ms, anew=full)
         elif full:  # it keeps nothing of what it was sent
@@ -219,7 +219,8 @@ class Sessions:
         if seen_ms + CLOCKS_MS < here_ms or all(map(le, row.positions, held)):
             return
         if session is None:
-            self.cursors.note_cursor(evolve(row, positions=tuple(map(min, row.positions, held))))
+            positions = tuple(map(min, row.positions, held))
+            self.cursors.note_cursor(evolve(row, positions=positions, sent=_told(row, held)))
         else:
             delivery = session.delivery
             window = delivery.window
@@ -301,3 +302,13 @@ class Sessions:
     def mark_changed(self) -> None:
         """Monitors are to be told the status soon."""
         self._changed = True
+
+
+def _told(row: CursorRow, back: Sequence[int]) -> tuple[int, ...]:
+    """What `sent` of a cursor becomes where it goes back to these positions, by class.
+
+    Where the terminal then has nothing, it is sent the entities, and no state of them shows what is for it by name.
+    So that is how far it had confirmed.
+    """
+    found = zip(row.positions, row.sent, back, strict=True)
+    return tuple(at if after == NO_POSITION < at else sent for at, sent, after in found)

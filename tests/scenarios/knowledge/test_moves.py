@@ -227,6 +227,72 @@ def test_a_tablet_that_visited_another_node_shows_what_its_own_node_shows(
     mesh.close()
 
 
+@pytest.mark.parametrize("live", [False, True], ids=["before it is back", "once it is back"])
+def test_after_an_outage_a_tablet_that_was_elsewhere_is_sent_what_came_meanwhile_and_nothing_else(
+    tmp_path: Path, live: bool
+) -> None:
+    """live: its node hears only then where it was."""
+    mesh = Mesh(tmp_path, 2, [(1, 0, True)])
+    home, away = mesh.worlds
+    mesh.connect()
+    colleague, tablet = Client(home, "colleague").connect(), Client(home, "tablet").connect()
+    other = Client(away, "other").connect()
+    for name in "abc":
+        colleague.do("customers", name, "CREATE", {"name": name})
+    calm(mesh, colleague, other, tablet)
+    mesh.wires[0].cut()
+    colleague.do("customers", "a", "UPDATE", {"name": "home"})
+    calm(mesh, colleague, other, tablet, reconnect=False)
+    tablet = to(away, tablet).connect(full=True)
+    calm(mesh, colleague, other, tablet, reconnect=False)
+    tablet = to(home, tablet)
+    other.do("customers", "b", "UPDATE", {"name": "away"})
+    if live:
+        tablet.connect()
+        calm(mesh, colleague, other, tablet, reconnect=False)
+    calm(mesh, colleague, other)
+    if not live:
+        tablet.connect()
+    calm(mesh, colleague, other, tablet)
+    assert tablet.shown("customers") == colleague.shown("customers")
+    assert {m["operation"]["entity_id"] for m in tablet.of("data_sync")} == {"a", "b"}
+    mesh.close()
+
+
+@pytest.mark.parametrize("unnoticed", [False, True], ids=["noticed", "unnoticed"])
+@pytest.mark.parametrize("visits", [1, 2])
+def test_a_tablet_that_comes_back_from_elsewhere_with_nothing_is_told_what_is_for_it(
+    tmp_path: Path, visits: int, unnoticed: bool
+) -> None:
+    """Somebody changed what it wrote at the same time. visits: at another node meanwhile. unnoticed: its node sent it
+    that before it knew that the tablet was gone."""
+    mesh = Mesh(tmp_path, 2, [(1, 0, True)])
+    home, away = mesh.worlds
+    mesh.connect()
+    colleague, tablet = Client(away, "colleague").connect(), Client(home, "tablet").connect()
+    tablet.do("orders", "e", "CREATE", {"table": 1})
+    calm(mesh, colleague, tablet)
+    mesh.wires[0].cut()
+    tablet.do("orders", "e", "UPDATE", {"table": 2})
+    away.advance(60_000)
+    colleague.do("orders", "e", "UPDATE", {"table": 3})
+    calm(mesh, tablet, colleague, reconnect=False)
+    if not unnoticed:
+        tablet.disconnect()
+    calm(mesh, colleague)
+    tablet.disconnect()
+    for _ in range(visits):
+        there = Client(away, "tablet").connect(full=True)
+        away.settle()
+        there.disconnect()
+        calm(mesh, colleague)
+    back = Client(home, "tablet").connect()
+    calm(mesh, colleague, back)
+    assert back.shown("orders") == colleague.shown("orders") == {"e": {"table": 3}}
+    assert [c["conflict"]["entity_id"] for c in back.of("sync_conflict")] == ["e"]
+    mesh.close()
+
+
 @pytest.mark.parametrize("archived", [False, True], ids=["in the log", "archived"])
 @pytest.mark.parametrize("told", [True, False], ids=["told", "asked"])
 def test_what_came_damaged_where_a_tablet_began_anew_is_sent_to_it_elsewhere(
