@@ -32,6 +32,10 @@ SCENARIOS = {
     "removed-line-of-one-record": (
         f"{MERGING}/test_lines.py::test_a_stale_list_does_not_bring_back_a_line_that_two_had_changed[1-change0]"
     ),
+    "own-rows-not-shown": (
+        f"{KNOWLEDGE}/test_evidence.py"
+        "::test_a_tablet_that_is_cut_off_while_its_own_dishes_come_back_takes_none_off[1]"
+    ),
     "status-only-in-its-line": (
         f"{MERGING}/test_lines.py"
         "::test_of_a_line_that_two_add_at_once_the_most_advanced_status_is_shown_and_the_other_told"

@@ -6,6 +6,15 @@ from tests.simulation.slips import defect
 
 KNOWLEDGE = (
     defect(
+        "own-rows-not-shown",
+        "a terminal that was sent its own rows, and shows the past, counts as one that counts its own writes on",
+        (
+            "node.core.entities.entity:Entity.rows_shown_to",
+            "        yield from self.movements.rows_sent_back(terminal)\n",
+            "",
+        ),
+    ),
+    defect(
         "pong-is-confirmation",
         "the pong of a library counts as what its program confirmed",
         (

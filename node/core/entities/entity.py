@@ -275,6 +275,7 @@ class Entity:
         for identity, seq in self.seqs.items():
             if self.document.by_id[identity].terminal != terminal or sent_again(again, seq):
                 yield seq
+        yield from self.movements.rows_sent_back(terminal)
 
     def delivered_to(self, terminal: str) -> int:
         """The last row of this entity that `terminal` was or will be sent."""

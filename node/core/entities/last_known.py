@@ -315,6 +315,10 @@ class Movements:
         """Rows that moved something, and the entity's version after each."""
         return ((move.seq, move.version) for moves in self.of.values() for move in moves if move.seq)
 
+    def rows_sent_back(self, terminal: str) -> Iterator[int]:
+        """The rows by which a terminal's own writes were shown to it, as they came while others were on their way."""
+        return (move.seq for moves in self.of.values() for move in moves if move.author == terminal and move.echo)
+
     def known(self, name: str, author: AuthorView) -> Count | None:
         """What an author last knew of a counter; None where the movements kept here do not tell."""
         return _count(_last(reversed(self.of.get(name, [])), author))

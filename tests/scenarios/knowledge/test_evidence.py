@@ -297,6 +297,42 @@ def test_the_number_after_a_state_that_one_made_oneself_names_that_state_once_it
     assert outcome(world, kind) == kind.gives[SECOND]
 
 
+@pytest.mark.parametrize("reads", [1, 2, 3])
+def test_a_tablet_that_is_cut_off_while_its_own_dishes_come_back_takes_none_off(world: World, reads: int) -> None:
+    """The node was started anew, and does not know what it had refused: so the tablet is sent its own rows, and for a
+    while its screen shows the past. What it writes from that names the version that it shows. reads: how many of its
+    rows it reads before it is cut off."""
+    names = ["a", "b", "c", "d"]
+    colleague, tablet = Client(world, "colleague").connect(), Client(world, "tablet").connect()
+    colleague.do("orders", "e", "CREATE", dishes("a"))
+    settle_all(world, [colleague, tablet])
+    tablet.disconnect()
+    own = [
+        tablet.operation("orders", "e", "UPDATE", {**dishes(*names[: count + 1]), "version": count + 1})
+        for count in (1, 2, 3)
+    ]
+    world.core.store_cursors()
+    world.settle()
+    world.crash()
+    colleague.session = None
+    colleague.connect()
+    tablet.connect()
+    for operation in own:
+        del operation["timestamp"]
+        tablet.submit(operation)
+    world.settle()
+    shows = dishes(*names[: reads + 1])["items"]
+    while not any(m["operation"]["id"] == own[reads - 1]["id"] for m in tablet.of("data_sync")):
+        assert tablet.receive(1)
+    assert tablet.screen["orders", "e"]["items"] == shows
+    tablet.disconnect()
+    version = tablet.screen["orders", "e"]["version"] + 1
+    changed = {"items": [{**shows[0], "note": "x"}, *shows[1:]], "version": version}
+    tablet.connect().submit(tablet.operation("orders", "e", "UPDATE", changed))
+    settle_all(world, [colleague, tablet])
+    assert [item["id"] for item in colleague.shown("orders")["e"]["items"]] == names
+
+
 def test_a_queue_that_is_sent_after_reading_is_counted_from_the_state_that_it_names(world: World) -> None:
     colleague, tablet = shown_the_first(world, COUNTER)
     tablet.disconnect()
