@@ -126,6 +126,7 @@ BOUNDS = {
     "ring.Ring.rows": "[limits] ring_rows, ring_bytes",
     "sendings.Sendings": "sendings.KEPT",
     "sessions.Sessions": CONNECTED,
+    "sessions.Sessions._were_elsewhere": TERMINALS,
     "statistics.": "statistics.SAMPLES, WINDOW_MS",
     "table.LockTable": LEASES,
     "terminal_clocks.TerminalClocks": TERMINALS,

@@ -24,11 +24,15 @@ MOVED_LINE = (
 
 TWO_MOVERS = f"{MERGING}/test_overruled_removals.py::test_a_line_that_two_moved_to_two_places_is_told_to_both"
 
+TOLD_LATE = "test_a_number_is_kept_also_where_a_link_says_late_that_its_author_was_elsewhere"
+
 IN_TURNS = f"{FAILURES}/test_in_turns.py"
 NAMES = f"{FAILURES}/test_names_in_turns.py"
 AS_AFTERWARDS = f"{NAMES}::test_what_comes_under_its_name_is_decided_as_if_it_came_afterwards"
 
 SCENARIOS = {
+    "no-stranger-by-late-news": f"{KNOWLEDGE}/test_strangers.py::{TOLD_LATE}[while it is here]",
+    "no-stranger-by-news-of-before": f"{KNOWLEDGE}/test_strangers.py::{TOLD_LATE}[before it comes again]",
     "removed-line-of-one-record": (
         f"{MERGING}/test_lines.py::test_a_stale_list_does_not_bring_back_a_line_that_two_had_changed[1-change0]"
     ),

@@ -15,6 +15,20 @@ KNOWLEDGE = (
         ),
     ),
     defect(
+        "no-stranger-by-late-news",
+        "of a terminal that was elsewhere, as a link says once it is here, all that it saw counts as known",
+        ("node.core.sessions.sessions:Sessions.was_elsewhere", "session.stranger = True", "pass"),
+    ),
+    defect(
+        "no-stranger-by-news-of-before",
+        "of a terminal that was elsewhere, as a link said while it was away, all that it saw counts as known",
+        (
+            "node.core.sessions.sessions:Sessions.was_elsewhere",
+            "self._were_elsewhere.add(terminal_id)",
+            "pass",
+        ),
+    ),
+    defect(
         "pong-is-confirmation",
         "the pong of a library counts as what its program confirmed",
         (

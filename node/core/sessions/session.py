@@ -152,7 +152,7 @@ class Session:
     unknown: bool = field(default=False, init=False)
     """The linked nodes were asked what the terminal had seen there. Its first write waits for that."""
     stranger: bool = field(default=False, init=False)
-    """When it connected, the terminal was new here or had been elsewhere since."""
+    """When it connected, the terminal was new here or had been elsewhere since, as is known by now."""
     _asking: bool = field(default=False, init=False)
     """A write waits for that."""
     successor: Session | None = field(default=None, init=False)

@@ -70,6 +70,8 @@ class Sessions:
     online: dict[str, Session] = field(factory=dict, init=False)
     _leaving: dict[str, Session] = field(factory=dict, init=False)
     """Sessions whose connection ended while something was still to be decided."""
+    _were_elsewhere: set[str] = field(factory=set, init=False)
+    """Terminals that are away and were at another node since they were here."""
     _changed: bool = field(default=True, init=False)
 
     def connect(
@@ -137,7 +139,8 @@ class Sessions:
         )
         try:
             session.unknown = self.came(terminal_id, last_here_ms, session.known)
-            session.stranger = session.unknown or last_here_ms is None
+            session.stranger = session.unknown or last_here_ms is None or terminal_id in self._were_elsewhere
+            self._were_elsewhere.discard(terminal_id)
             self._begin(session, full=full)
         except Exception:
             self.disconnect(session)
@@ -219,11 +222,13 @@ class Sessions:
         if seen_ms + CLOCKS_MS < here_ms or all(map(le, row.positions, held)):
             return
         if session is None:
+            self._were_elsewhere.add(terminal_id)
             positions = tuple(map(min, row.positions, held))
             self.cursors.note_cursor(evolve(row, positions=positions, sent=_told(row, held)))
         else:
             delivery = session.delivery
             window = delivery.window
+            session.stranger = True  # it may have seen there what nobody here knows of
             delivery.feed.go_back(tuple(map(min, window.sent, held)), self.shared.replica.log.head, window.acked)
             delivery.go_back(held)
 
@@ -263,6 +268,7 @@ class Sessions:
         replica = self.shared.replica
         stay = {*self.online, *self._leaving, *(lease.terminal for lease in replica.locks.leases.values())}
         for terminal_id in self.cursors.let_go(self.bounds.terminals, stay):
+            self._were_elsewhere.discard(terminal_id)
             replica.knowledge.forget(terminal_id)
             replica.terminal_clocks.forget(terminal_id)
 

@@ -100,6 +100,41 @@ def test_a_number_of_which_nothing_tells_the_base_is_kept_and_told(
     evening.mesh.close()
 
 
+@pytest.mark.parametrize("told", ["before it comes again", "while it is here"])
+def test_a_number_is_kept_also_where_a_link_says_late_that_its_author_was_elsewhere(
+    tmp_path: Path, told: str
+) -> None:
+    """Clocks of two nodes may differ by so much that it may have been there after it was here."""
+    mesh = Mesh(tmp_path, 2, [(1, 0, True)])
+    here, there = mesh.worlds
+    mesh.connect()
+    tablet = Client(there, "tablet").connect()
+    calm(mesh, tablet)
+    mesh.wires[0].cut()
+    colleague = Client(here, "colleague").connect()
+    colleague.do("products", "e", "CREATE", {"stock": 100})
+    colleague.do("products", "e", "UPDATE", {"stock": 97})
+    tablet = to(here, tablet).connect()
+    settle_all(here, [colleague, tablet])
+    tablet.disconnect()
+    if told == "before it comes again":
+        mesh.connect()
+        mesh.settle(colleague.receive)
+        mesh.wires[0].cut()
+        tablet.connect()
+    else:
+        tablet.connect()
+        mesh.connect()
+        mesh.settle(colleague.receive)
+    tablet.do("products", "e", "UPDATE", {"stock": 96})
+    (notice,) = [message["conflict"] for message in tablet.of("sync_conflict")]
+    assert (notice["state"], notice["path"], notice["remote_data"]["stock"]) == ("settled", ["stock"], 96)
+    mesh.connect()
+    calm(mesh, colleague, tablet)
+    assert everywhere(mesh, COUNTER) == 97
+    mesh.close()
+
+
 LINES = parse("""
 [entities.orders.fields.items]
 kind = "keyed_list"
