@@ -374,6 +374,7 @@ def _apart(store: Store, pos: Terminal, kds: Terminal, waiter: Terminal, cashier
         terminal.write("notes", "n-1", "CREATE", {"text": phone, "more": {"a": [phone]}})
         terminal.write("products", "p-1", "UPDATE", {"stock": 20 + int(phone)})
     new.write("products", "p-2", "UPDATE", {"stock": 4, "version": 2})
+    new.write("products", "p-2", "UPDATE", {"stock": 3, "version": 3})  # it counts its own write on
     pos.write("customers", "c-3", "DELETE", {})
     waiter.write("customers", "c-3", "UPDATE", {"phone": "7"})
     store.worlds[0].settle()
