@@ -81,7 +81,8 @@ def test_every_kind_answers_for_every_record_whatever_kind_wrote_it(
     said = kind.said(written, "a")
     assert isinstance(kind.restored(written, "a", None), dict)
     assert said is not ABSENT or path != ("a",)
-    assert kind.removed(written, document_of()) is ABSENT or kind.name == "keyed_list"
+    for before in (None, value, [value]):
+        assert kind.removed(written, document_of(), before) is ABSENT or kind.name == "keyed_list"
 
 
 @pytest.mark.parametrize("word", sorted(KINDS))
