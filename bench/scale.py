@@ -198,6 +198,11 @@ class Filled:
     hub: float
     node: float
 
+    def a_row(self, later: Filled) -> tuple[float, float]:
+        """What a row cost the hub and the node from here on."""
+        rows = later.rows - self.rows
+        return (later.hub - self.hub) / rows, (later.node - self.node) / rows
+
 
 def last_by_first(seen: Sequence[Filled]) -> dict[str, float]:
     """What a row cost in the last third of a history by what one cost in the first; nothing of a short one.
@@ -208,10 +213,8 @@ def last_by_first(seen: Sequence[Filled]) -> dict[str, float]:
     third = len(way) // 3
     if not third:
         return {}
-    first, last = (way[0], way[third]), (way[-1 - third], way[-1])
-    hub = [(end.hub - begin.hub) / (end.rows - begin.rows) for begin, end in (first, last)]
-    node = [(end.node - begin.node) / (end.rows - begin.rows) for begin, end in (first, last)]
-    return {"the hub": hub[1] / hub[0], "the node": node[1] / node[0]}
+    first, last = way[0].a_row(way[third]), way[-1 - third].a_row(way[-1])
+    return {name: late / early for name, early, late in zip(("the hub", "the node"), first, last, strict=True)}
 
 
 def _fill(node: FleetNode, asked_s: float, look: Callable[[int], None] = lambda _: None) -> float:
